@@ -1,0 +1,42 @@
+# Everything is built from these files; a target does the set-up it needs by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check bench format lock clean
+
+setup: $(READY)
+
+$(READY): requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY)
+	$(BIN)/pql-stream demo
+
+test: $(READY)
+	$(BIN)/python -m pytest tests
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m pytest tests/bench -s
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The pinned sets, with hashes and without addresses.
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python-version 3.11 --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --extra dev --generate-hashes --python-version 3.11 --output-file requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Kafka brokers on this machine: embedded (in memory) and real (Apache Kafka from its Maven artifacts)."""

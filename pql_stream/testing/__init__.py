@@ -1,0 +1,1 @@
+"""Builders and simulated events for other people's tests."""

@@ -1,0 +1,1 @@
+"""One module per input form: JSON object in, the contract's fields out."""
