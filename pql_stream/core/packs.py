@@ -1,0 +1,131 @@
+"""
+Model packs: which features are kept, what they earn, and from which score on a lead has which tier.
+
+`ModelPack` is data, as written by RevOps; `compile_pack` turns it, once, into what the hot path
+needs: event name -> folds, feature -> the rules that read it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+
+import msgspec
+
+from pql_stream.core.features import Feature, FeatureValue, Fold, compile_fold
+from pql_stream.core.rules import CompiledRule, Rule, compile_rule
+from pql_stream.core.words import word
+
+_PLANS_MAX = 10_000
+"""Producers choose event names: so many are remembered, then the memory starts afresh."""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Rules that are shown as one sum; *points_max* in hundredths."""
+
+    name: str
+    points_max: int
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """From *score_from* hundredths on; *handoff* is the hand-off class, None for none."""
+
+    name: str
+    score_from: int
+    handoff: str | None
+    sales_ready: bool
+
+
+class ModelPack(msgspec.Struct, frozen=True):
+    """
+    All features, rules and tiers of one version of a model; equal packs give equal scores.
+
+    *profile* names the features that a qualification shows to sales. `core.pack_checks` says what is
+    wrong with one; only a pack without problems may be compiled.
+    """
+
+    name: str
+    version: int
+    title: str
+    features: tuple[Feature, ...]
+    groups: tuple[Group, ...]
+    rules: tuple[Rule, ...]
+    tiers: tuple[Tier, ...]
+    profile: tuple[str, ...] = ()
+
+
+Step = tuple[int, Fold, tuple[int, ...]]
+"""(slot of a feature, its fold, the rules that read it)"""
+Plan = tuple[Step, ...]
+"""What an event of one name does."""
+
+
+class CompiledPack:
+    """
+    A pack as the hot path wants it.
+
+    `rules` are in the pack's order; points, inputs and "moved by" of a lead are tuples in that order.
+    """
+
+    __slots__ = (
+        "event_words",
+        "features_unset",
+        "groups",
+        "name",
+        "pack",
+        "plans",
+        "points_unset",
+        "profile_slots",
+        "rules",
+        "tier_floors",
+        "tiers",
+        "version",
+    )
+
+    def __init__(self, pack: ModelPack) -> None:
+        slots = {feature.name: (slot, feature) for slot, feature in enumerate(pack.features)}
+        self.pack = pack
+        self.name = pack.name
+        self.version = pack.version
+        self.tiers = pack.tiers
+        self.tier_floors = tuple(tier.score_from for tier in pack.tiers)
+        self.rules: tuple[CompiledRule, ...] = tuple(compile_rule(rule, slots) for rule in pack.rules)
+        self.groups = {
+            group.name: tuple(i for i, rule in enumerate(self.rules) if rule.group == group.name)
+            for group in pack.groups
+        }
+        self.features_unset: tuple[FeatureValue, ...] = tuple(feature.unset for feature in pack.features)
+        points: tuple[Callable[..., int], ...] = tuple(rule.points for rule in self.rules)
+        self.points_unset = tuple(number(self.features_unset) for number in points)
+        self.profile_slots = tuple((name, slots[name][0]) for name in pack.profile)
+        self.event_words: dict[str, Plan] = _plans(pack, self.rules)
+        self.plans: dict[str, Plan] = {}
+
+    def plan(self, event_name: str) -> Plan:
+        """What an event of this name, as received, does; an empty plan for a name the pack does not know."""
+        plan = self.plans.get(event_name)
+        if plan is None:
+            if len(self.plans) >= _PLANS_MAX:
+                self.plans.clear()
+            plan = self.plans[event_name] = self.event_words.get(word(event_name), ())
+        return plan
+
+    def tier_of(self, score: int) -> int:
+        """The place of the tier of a score in hundredths."""
+        return bisect_right(self.tier_floors, score) - 1
+
+
+def compile_pack(pack: ModelPack) -> CompiledPack:
+    """*pack*, which has no problems, ready to score."""
+    return CompiledPack(pack)
+
+
+def _plans(pack: ModelPack, rules: tuple[CompiledRule, ...]) -> dict[str, Plan]:
+    steps: dict[str, list[Step]] = {}
+    for slot, feature in enumerate(pack.features):
+        readers = tuple(i for i, rule in enumerate(rules) if feature.name in rule.reads)
+        for source in feature.sources:
+            fold = compile_fold(feature, source)
+            for event in source.events:
+                steps.setdefault(event, []).append((slot, fold, readers))
+    return {event: tuple(plan) for event, plan in steps.items()}

@@ -1,0 +1,245 @@
+"""
+advance(): what one event does to one lead. The stream, the replay and `explain` all call it.
+
+A score is a function of the set of a lead's events (core.features); the sequence of changes follows
+their order. Nothing here has a clock or a random number, so a repeat gives the same ids.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
+from pql_stream.core.events import ProductEvent
+from pql_stream.core.features import FeatureValue
+from pql_stream.core.packs import CompiledPack
+from pql_stream.core.rules import HUNDREDTHS, Features, cut
+
+Stamped = tuple[int, str, Any]
+"""(occurred_at_ms, event_id, value): the latest is the greatest."""
+
+
+class PackState(msgspec.Struct, frozen=True):
+    """
+    What a pack remembers of a lead.
+
+    *points* (hundredths) and *moved_by* are in the order of the pack's rules; *announced* is the place
+    of the highest tier announced.
+    """
+
+    points: tuple[int, ...]
+    moved_by: tuple[EventRef | None, ...]
+    sequence: int
+    announced: int
+
+
+class LeadState(msgspec.Struct, frozen=True):
+    """All that is kept about a lead. *features* is in the order of the pack."""
+
+    first_seen_at_ms: int
+    last_seen_at_ms: int
+    account: Stamped | None
+    features: tuple[FeatureValue, ...]
+    pack: PackState
+
+    @property
+    def account_id(self) -> str | None:
+        """The latest account known, if any."""
+        return None if self.account is None else self.account[2]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one event did. *state* is the very object that went in where nothing changed."""
+
+    state: LeadState
+    change: ScoreChange | None
+    qualification: Qualification | None
+
+
+def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) -> Step:
+    """
+    Fold *event* into *state* (None: a lead never seen) and score what moved.
+
+    The same event again, or in another order, leads to the same features and points. An event that
+    changes no feature re-scores nothing.
+    """
+    occurred_at_ms = event.occurred_at_ms
+    if state is None:
+        state = _unseen(occurred_at_ms, pack)
+    features, touched = _folded(state.features, event, pack)
+    first, last = state.first_seen_at_ms, state.last_seen_at_ms
+    if occurred_at_ms < first:
+        first = occurred_at_ms
+    elif occurred_at_ms > last:
+        last = occurred_at_ms
+    account = state.account
+    if event.account_id is not None:
+        stamped = (occurred_at_ms, event.event_id, event.account_id)
+        if account is None or stamped > account:
+            account = stamped
+    moved = _moved(state.pack.points, features, touched, pack) if touched else None
+    if moved is None:
+        if (
+            features is state.features
+            and account is state.account
+            and first is state.first_seen_at_ms
+            and last is state.last_seen_at_ms
+        ):
+            return Step(state, None, None)
+        return Step(LeadState(first, last, account, features, state.pack), None, None)
+    return _scored(LeadState(first, last, account, features, state.pack), moved, event, pack)
+
+
+def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
+    nothing = PackState(pack.points_unset, (None,) * len(pack.rules), 0, 0)
+    return LeadState(occurred_at_ms, occurred_at_ms, None, pack.features_unset, nothing)
+
+
+def _folded(
+    features: tuple[FeatureValue, ...], event: ProductEvent, pack: CompiledPack
+) -> tuple[tuple[FeatureValue, ...], list[int] | None]:
+    """The features after *event*, and the rules that read one that changed (None if none did)."""
+    changed: list[FeatureValue] | None = None
+    touched: list[int] | None = None
+    for slot, fold, readers in pack.plan(event.name):
+        before = features[slot] if changed is None else changed[slot]
+        after = fold(before, event)
+        if after is not before:
+            if changed is None or touched is None:
+                changed, touched = list(features), []
+            changed[slot] = after
+            touched += readers
+    return (features if changed is None else tuple(changed)), touched
+
+
+def _moved(
+    points: tuple[int, ...], features: Features, touched: list[int], pack: CompiledPack
+) -> dict[int, int] | None:
+    """Rule -> its new points, for the *touched* rules whose points changed; None if none did."""
+    rules = pack.rules
+    moved = {i: after for i in touched if (after := rules[i].points(features)) != points[i]}
+    return moved or None
+
+
+def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: CompiledPack) -> Step:
+    """*state* with its features already folded, and what is to be said about it."""
+    before = state.pack
+    moved_by_event = EventRef(event.event_id, event.topic, event.partition, event.offset)
+    points_, moved_by_ = list(before.points), list(before.moved_by)
+    for i, points_after in moved.items():
+        points_[i] = points_after
+        moved_by_[i] = moved_by_event
+    points, moved_by = tuple(points_), tuple(moved_by_)
+    change = _change(state, points, moved_by, event, pack)
+    tier = pack.tier_of(change.score_after)
+    qualification = None
+    announced = before.announced
+    if tier > announced:
+        qualification = _qualification(change, state.features, tier, announced, pack)
+        announced = tier
+    after = PackState(points, moved_by, change.sequence, announced)
+    scored = LeadState(state.first_seen_at_ms, state.last_seen_at_ms, state.account, state.features, after)
+    return Step(scored, change, qualification)
+
+
+def _change(
+    state: LeadState,
+    points: tuple[int, ...],
+    moved_by: tuple[EventRef | None, ...],
+    event: ProductEvent,
+    pack: CompiledPack,
+) -> ScoreChange:
+    before = state.pack
+    sequence = before.sequence + 1
+    score_before, score_after = sum(before.points), sum(points)
+    return ScoreChange(
+        change_id=_id("change", event.lead_id, pack.name, str(pack.version), str(sequence), event.event_id),
+        lead_id=event.lead_id,
+        account_id=state.account_id,
+        pack=pack.name,
+        pack_version=pack.version,
+        sequence=sequence,
+        occurred_at_ms=event.occurred_at_ms,
+        score_before=score_before,
+        score_after=score_after,
+        tier_before=pack.tiers[pack.tier_of(score_before)].name,
+        tier_after=pack.tiers[pack.tier_of(score_after)].name,
+        groups=group_points(points, pack),
+        contributions=contributions(state.features, points, before.points, moved_by, pack),
+        cause=EventRef(event.event_id, event.topic, event.partition, event.offset),
+        cause_event=event.name,
+    )
+
+
+def group_points(points: tuple[int, ...], pack: CompiledPack) -> dict[str, int]:
+    """Group -> its points in hundredths."""
+    return {group: sum([points[i] for i in members]) for group, members in pack.groups.items()}
+
+
+def contributions(
+    features: Features,
+    points: tuple[int, ...],
+    points_before: tuple[int, ...],
+    moved_by: tuple[EventRef | None, ...],
+    pack: CompiledPack,
+) -> tuple[Contribution, ...]:
+    """Every rule's part, in the order of the pack; together they are the score."""
+    return tuple(
+        [
+            Contribution(
+                rule.name,
+                rule.group,
+                points[i],
+                points_before[i],
+                rule.points_max,
+                rule.input(features),
+                moved_by[i],
+            )
+            for i, rule in enumerate(pack.rules)
+        ]
+    )
+
+
+def _qualification(
+    change: ScoreChange, features: Features, tier: int, announced: int, pack: CompiledPack
+) -> Qualification:
+    reached = pack.tiers[tier]
+    return Qualification(
+        qualification_id=_id("qualification", change.lead_id, pack.name, reached.name),
+        lead_id=change.lead_id,
+        account_id=change.account_id,
+        pack=pack.name,
+        pack_version=pack.version,
+        tier=reached.name,
+        tier_before=pack.tiers[announced].name,
+        score=change.score_after,
+        sales_ready=reached.sales_ready,
+        handoff=reached.handoff,
+        occurred_at_ms=change.occurred_at_ms,
+        change_id=change.change_id,
+        reasons=reasons(features, change.contributions, pack),
+        profile={name: _profile_value(features[slot]) for name, slot in pack.profile_slots},
+    )
+
+
+def reasons(features: Features, parts: tuple[Contribution, ...], pack: CompiledPack) -> tuple[str, ...]:
+    """A sentence for every rule that earned points, the largest first; equal ones in the pack's order."""
+    earned = sorted((i for i, part in enumerate(parts) if part.points), key=lambda i: -parts[i].points)
+    return tuple(f"{pack.rules[i].reason(features)} (+{_decimal(parts[i].points)})" for i in earned)
+
+
+def _profile_value(value: FeatureValue) -> Any:  # noqa: ANN401 - a JSON value
+    return None if value is None else cut(value[2])
+
+
+def _decimal(hundredths: int) -> str:
+    whole, rest = divmod(hundredths, HUNDREDTHS)
+    return f"{whole}.{rest:02}".rstrip("0") if rest else str(whole)
+
+
+def _id(*parts: str) -> str:
+    """128 bits of a hash over *parts*, as hex. Each part is led by its length: no two lists run together."""
+    return blake2b("".join([f"{len(part)}:{part}" for part in parts]).encode(), digest_size=16).hexdigest()

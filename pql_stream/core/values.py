@@ -1,0 +1,121 @@
+"""
+Readers: a property's JSON value to the value that a feature keeps, or None where it is unknown.
+
+Unknown is never an error of the event: it earns nothing and replaces nothing (CONTRACT.md 3 and R14-R17).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Literal
+
+from pql_stream.core.words import word
+
+Number = int | float
+Reader = Callable[[Any], Any]
+ReaderName = Literal["id", "label", "word", "whole", "number", "amount"]
+
+ID_CHARS_MAX = 256
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+ABOVE_ZERO = 0.01
+"""What "some, but we know no lower bound" is stored as: the smallest amount with two decimals."""
+
+
+def is_absent(value: Any) -> bool:  # noqa: ANN401 - a JSON value
+    """Null, "" and blanks are absent everywhere (R5)."""
+    return value is None or (value.__class__ is str and not value.strip())
+
+
+def read_id(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
+    """1-256 characters after trimming; a signed 64 bit integer as its decimals (R7, R15)."""
+    if value.__class__ is str:
+        trimmed: str = value.strip()
+        return trimmed if 0 < len(trimmed) <= ID_CHARS_MAX else None
+    if value.__class__ is int and INT64_MIN <= value <= INT64_MAX:
+        return str(value)
+    return None
+
+
+def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
+    """A word in its compared form."""
+    return (word(value) or None) if value.__class__ is str else None
+
+
+def read_label(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
+    """A word, or an integer as an id: a feature may be named by its number (R15)."""
+    return read_word(value) if value.__class__ is str else read_id(value)
+
+
+def read_number(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
+    """
+    A number from 0.
+
+    Equal numbers become one value, whichever way they were written: a whole number up to 64 bit is an
+    int (5.0 is 5), any other a float. Else which of two equal ones is kept would depend on their order.
+    """
+    if value.__class__ is int:
+        if value < 0:
+            return None
+        return value if value <= INT64_MAX else float(value)
+    if value.__class__ is float and value >= 0:
+        return int(value) if value <= INT64_MAX and value.is_integer() else value
+    return None
+
+
+def read_whole(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
+    """A whole number from 0 (R16)."""
+    number = read_number(value)
+    return None if number.__class__ is float and not number.is_integer() else number
+
+
+_AMOUNT = r"\$?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)\s*([kmb]?)"
+_DASH = r"[-\u058a\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]"
+_UNDER = re.compile(rf"<\s*{_AMOUNT}", re.ASCII | re.IGNORECASE)
+_FROM = re.compile(rf"(?:>\s*{_AMOUNT}|{_AMOUNT}\s*\+)", re.ASCII | re.IGNORECASE)
+_BETWEEN = re.compile(rf"{_AMOUNT}\s*{_DASH}\s*{_AMOUNT}", re.ASCII | re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+
+def read_amount(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
+    """
+    A number from 0, or a band such as `<1M`, `$10M-$100M`, `100M+`: its lower bound counts (R17).
+
+    A band from 0, and `<X`, is "above 0".
+    """
+    if value.__class__ is not str:
+        return read_number(value)
+    text = value.strip()
+    if match := _UNDER.fullmatch(text):
+        return ABOVE_ZERO if _amount(match[1], match[2]) else None
+    if match := _FROM.fullmatch(text):
+        return _lower_bound(_amount(match[1] or match[3], match[2] or match[4] or ""))
+    if match := _BETWEEN.fullmatch(text):
+        high = _amount(match[3], match[4])
+        low = _amount(match[1], match[2])
+        if not match[2] and (shared := _amount(match[1], match[4])) <= high:
+            low = shared  # `10-50M` is 10M-50M
+        return _lower_bound(low) if low <= high else None
+    return None
+
+
+def _amount(digits: str, unit: str) -> Decimal:
+    return Decimal(digits.replace(",", "")) * _UNITS[unit.lower()]
+
+
+def _lower_bound(amount: Decimal) -> Number | None:
+    if not amount:
+        return ABOVE_ZERO
+    nearest = float(amount)
+    return None if nearest == float("inf") else read_number(nearest)
+
+
+READERS: dict[ReaderName, Reader] = {
+    "id": read_id,
+    "label": read_label,
+    "word": read_word,
+    "whole": read_whole,
+    "number": read_number,
+    "amount": read_amount,
+}
