@@ -1,0 +1,268 @@
+"""
+A real Apache Kafka on this machine: one process on loopback, broker and controller in one (KRaft).
+
+The data directory is the cluster: started again on the same directory it has the same records, groups and ports. In it:
+`server.properties`, `log4j2.xml`, `broker.log` (what the broker prints) and `kafka-log/` (the records).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from pql_stream.errors import BrokerError
+from pql_stream.ops.brokers.jars import fetch_jars, find_java
+from pql_stream.ops.brokers.properties import (
+    HOST,
+    LOG4J2,
+    one_node_properties,
+    read_properties,
+    write_properties,
+)
+from pql_stream.ops.brokers.ready import answers_metadata
+
+START_S_MAX = 60.0
+"""A start takes 2 s, 5 s after kill -9, several times that on a busy machine."""
+
+STOP_S_MAX = 30.0
+"""A stop takes half a second; after this long the broker is killed."""
+
+FORMAT_S_MAX = 60.0
+
+LOG_LINES_SHOWN = 15
+
+# Below the range from which Linux and macOS take ports for outgoing connections: a broker that comes back must not
+# find its port in such hands.
+PORTS = range(20_000, 30_000)
+
+# Kills the broker ($1) when its own standard input ends, which it does when we are gone, however that came.
+# Linux's "parent death signal" would follow the thread that started the broker instead of the process.
+WATCHDOG = 'read -r line; kill -9 "$1"'
+
+
+class LocalKafka:
+    """
+    One broker in *data_dir*; `with LocalKafka(path) as kafka:` starts and stops it.
+
+    *port* is the port for clients, by default the one of the last start, at first any free one. *settings* go over our
+    own of `properties.py`. The broker ends with `stop`, with `kill`, and when this process ends, even by kill -9.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.log_path = self.data_dir / "broker.log"
+        self._properties_path = self.data_dir / "server.properties"
+        self._settings = dict(settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self.port, self._controller_port = self._choose_ports(port)
+
+    @property
+    def bootstrap(self) -> str:
+        """What clients take as bootstrap servers."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process; None when it is not running."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> Self:
+        """
+        Start the broker and return when it answers; nothing happens when it runs already.
+
+        Raises:
+            BrokerError: Java or Maven is missing, the jars cannot be fetched, the directory cannot be used, or the
+                broker does not come up.
+        """
+        if self._process is not None:
+            return self
+        java, jars = find_java(), fetch_jars()
+        java_command = [
+            java,
+            f"-Dlog4j2.configurationFile={self.data_dir / 'log4j2.xml'}",
+            "-XX:+UseSerialGC",
+        ]
+        java_command += ["-cp", str(jars / "*")]
+        self._prepare(java_command)
+        self._launch([*java_command[:-2], "-Xms512m", "-Xmx512m", *java_command[-2:], "kafka.Kafka"])
+        self._wait_until_ready()
+        return self
+
+    def stop(self) -> None:
+        """End the broker cleanly; after `STOP_S_MAX` seconds, otherwise. Nothing happens when it does not run."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        """End the broker as a power cut would: kill -9, nothing is closed. Records are kept by the operating system."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def wait(self) -> None:
+        """
+        Wait while the broker runs.
+
+        Raises:
+            BrokerError: it ended by itself.
+        """
+        if self._process is not None:
+            code = self._process.wait()
+            self._reap()
+            raise self._error("Apache Kafka ended", f"exit code {code}")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _choose_ports(self, port: int | None) -> tuple[int, int]:
+        # The controller's port is written into the formatted log, so it can never change.
+        last = read_properties(self._properties_path)
+        if last:
+            client, controller = (int(url.rsplit(":", 1)[1]) for url in last["listeners"].split(","))
+            return port or client, controller
+        client, controller = _free_ports(2)
+        return port or client, controller
+
+    def _prepare(self, java_command: list[str]) -> None:
+        """Write the files of the data directory, and format its log when it is new."""
+        log_dir = self.data_dir / "kafka-log"
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            (self.data_dir / "log4j2.xml").write_text(LOG4J2, encoding="utf-8")
+            write_properties(
+                self._properties_path,
+                one_node_properties(
+                    log_dir=log_dir,
+                    port=self.port,
+                    controller_port=self._controller_port,
+                    settings=self._settings,
+                ),
+            )
+        except OSError as exc:
+            raise BrokerError(
+                "the data directory of Apache Kafka cannot be written",
+                why=str(exc),
+                what_to_do="name another directory",
+            ) from exc
+        # The last file that formatting writes, so an interrupted one is done again.
+        if not (log_dir / "meta.properties").exists():
+            self._format(java_command)
+
+    def _format(self, java_command: list[str]) -> None:
+        command = [*java_command, "kafka.tools.StorageTool", "format", "--standalone"]
+        command += ["--cluster-id", _cluster_id(), "--config", str(self._properties_path)]
+        try:
+            done = subprocess.run(  # noqa: S603 - java was found by us, the arguments are ours
+                command, capture_output=True, text=True, check=False, timeout=FORMAT_S_MAX
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise _not_formatted(f"not done after {FORMAT_S_MAX:.0f} s") from exc
+        if done.returncode != 0:
+            raise _not_formatted(
+                "\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES_SHOWN:])
+            )
+
+    def _launch(self, command: list[str]) -> None:
+        # Sessions of their own: a Ctrl-C on the terminal is ours to turn into a clean stop.
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - java was found by us, the arguments are ours
+                [*command, str(self._properties_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._watchdog = subprocess.Popen(  # noqa: S603 - a fixed script and a number
+            ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None  # noqa: S101 - our own mistake, not the world's
+        until = time.monotonic() + START_S_MAX
+        while not answers_metadata(HOST, self.port):
+            code = self._process.poll()
+            if code is not None:
+                self._reap()
+                raise self._error("Apache Kafka did not start", f"exit code {code}")
+            if time.monotonic() > until:
+                self.kill()
+                raise self._error("Apache Kafka did not start", f"no answer in {START_S_MAX:.0f} s")
+            time.sleep(0.05)
+
+    def _reap(self) -> None:
+        """Forget the ended broker and its watchdog together: a watchdog left over would kill whoever has the pid next."""
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            stdin: IO[bytes] | None = self._watchdog.stdin
+            if stdin is not None:
+                stdin.close()
+            self._watchdog.wait()
+        if self._process is not None:
+            self._process.wait()
+        self._process = self._watchdog = None
+
+    def _error(self, what: str, why: str) -> BrokerError:
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return BrokerError(
+            what,
+            why="\n".join([f"{why}; the last lines of {self.log_path}:", *lines[-LOG_LINES_SHOWN:]]),
+            what_to_do="a port in use or another broker on the same directory are the usual causes; "
+            "Apache Kafka 4 needs Java 17 or newer",
+        )
+
+
+def _cluster_id() -> str:
+    """22 characters of URL-safe base64, as Kafka wants; never with a "-" first, which would be a flag."""
+    return "L" + base64.urlsafe_b64encode(os.urandom(16)).decode()[1:22]
+
+
+def _free_ports(count: int) -> list[int]:
+    """*count* ports of `PORTS` on which nobody listens."""
+    held: list[socket.socket] = []
+    try:
+        for port in random.sample(PORTS, len(PORTS)):
+            candidate = socket.socket()
+            held.append(candidate)
+            try:
+                candidate.bind((HOST, port))
+            except OSError:
+                held.remove(candidate)
+                candidate.close()
+            if len(held) == count:
+                return [candidate.getsockname()[1] for candidate in held]
+    finally:
+        for candidate in held:
+            candidate.close()
+    raise BrokerError(f"no free port between {PORTS.start} and {PORTS.stop - 1} on {HOST}")
+
+
+def _not_formatted(why: str) -> BrokerError:
+    return BrokerError(
+        "Apache Kafka could not format its data directory",
+        why=why,
+        what_to_do="Apache Kafka 4 needs Java 17 or newer; else try an empty directory",
+    )

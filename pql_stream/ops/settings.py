@@ -1,0 +1,335 @@
+"""
+What the environment asks of us: every setting, its default, and the rules it must keep.
+
+The environment is read by `load_settings` and nowhere else; building a `Settings` reads nothing. A setting
+given as a flag goes the same way and meets the same rules: `load_settings({**os.environ, "PQL_PACK": pack})`.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pql_stream.errors import InvalidSettings
+from pql_stream.ops.settings_rules import (
+    check_bootstrap_servers,
+    check_data_dir,
+    check_guarantee,
+    check_instance_id,
+    check_together,
+    check_topic_prefix,
+    lower,
+    unknown_names,
+    upper,
+)
+
+SECRET_NAMES = frozenset({"KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD"})
+"""Each can be given as `<name>_FILE` instead, a file with the value: Docker and Kubernetes mount such."""
+
+OTHERS_NAMES = frozenset({"PQL_TEST_BOOTSTRAP_SERVERS", "PQL_KAFKA_CACHE"})
+"""Names with our prefix that are no settings of a worker: the tests and the local broker read them."""
+
+SECRET_FILE_BYTES_MAX = 64 * 1024
+"""A mistaken path (a log, a device) must not be read whole; no password or key phrase is near it."""
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
+Source = Literal["environment", "file", "default"]
+
+
+class Settings(BaseSettings):
+    """
+    What one process was asked to do. The names in the environment are each field's `validation_alias`.
+
+    `None` means "not given". Secrets print as asterisks; `get_secret_value()` gives them.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, case_sensitive=True, hide_input_in_errors=True
+    )
+
+    bootstrap_servers: Annotated[str, AfterValidator(check_bootstrap_servers)] | None = Field(
+        default=None,
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS",
+        description="Kafka brokers, host:port, separated by commas; required by worker, topics and emit",
+    )
+    topic_prefix: Annotated[str, AfterValidator(check_topic_prefix)] = Field(
+        default="",
+        validation_alias="PQL_TOPIC_PREFIX",
+        description="put before every topic, the app id and the consumer group",
+    )
+    data_dir: Annotated[Path, AfterValidator(check_data_dir)] = Field(
+        default=Path("./data"),
+        validation_alias="PQL_DATA_DIR",
+        description="state directory of this worker; never shared by two",
+    )
+    http_port: int = Field(
+        default=6066,
+        ge=0,
+        le=65535,
+        validation_alias="PQL_HTTP_PORT",
+        description="port of metrics and health pages; 0 is any free port",
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        validation_alias="PQL_HTTP_HOST",
+        description="address that metrics and health pages listen on",
+    )
+    pack: str = Field(
+        default="pql-100",
+        validation_alias="PQL_PACK",
+        description="name or file of the live model pack",
+    )
+    processing_guarantee: Annotated[Literal["at_least_once"], BeforeValidator(check_guarantee)] = Field(
+        default="at_least_once",
+        validation_alias="PQL_PROCESSING_GUARANTEE",
+        description="at_least_once; exactly_once is not built yet and is refused",
+    )
+    store: Annotated[Literal["memory", "rocksdb"], BeforeValidator(lower)] = Field(
+        default="rocksdb",
+        validation_alias="PQL_STORE",
+        description="where table rows live: memory or rocksdb",
+    )
+    instance_id: Annotated[str, AfterValidator(check_instance_id)] | None = Field(
+        default=None,
+        validation_alias="PQL_INSTANCE_ID",
+        description="static group membership (group.instance.id): one for each worker, kept over restarts",
+    )
+    # Kafka's brokers allow 6 s to 1,800 s unless told otherwise (group.min/max.session.timeout.ms).
+    session_timeout_s: int = Field(
+        default=10,
+        ge=6,
+        le=1800,
+        validation_alias="PQL_SESSION_TIMEOUT_S",
+        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(lower)] = Field(
+        default="info",
+        validation_alias="PQL_LOG_LEVEL",
+        description="debug, info, warning or error",
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(lower)] = Field(
+        default="auto",
+        validation_alias="PQL_LOG_FORMAT",
+        description="json, console, or auto: console on a terminal, else json",
+    )
+    security_protocol: Annotated[SecurityProtocol, BeforeValidator(upper)] = Field(
+        default="PLAINTEXT",
+        validation_alias="KAFKA_SECURITY_PROTOCOL",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )
+    sasl_mechanism: Annotated[SaslMechanism, BeforeValidator(upper)] | None = Field(
+        default=None,
+        validation_alias="KAFKA_SASL_MECHANISM",
+        description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; required by the SASL protocols",
+    )
+    sasl_username: str | None = Field(
+        default=None,
+        validation_alias="KAFKA_SASL_USERNAME",
+        description="required by the SASL protocols",
+    )
+    sasl_password: SecretStr | None = Field(
+        default=None,
+        validation_alias="KAFKA_SASL_PASSWORD",
+        description="required by the SASL protocols; or KAFKA_SASL_PASSWORD_FILE, a file that holds it",
+    )
+    ssl_cafile: FilePath | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_CAFILE",
+        description="certificates of the authorities to trust (PEM); without it, the system's",
+    )
+    ssl_certfile: FilePath | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_CERTFILE",
+        description="our own certificate (PEM), for brokers that ask for one",
+    )
+    ssl_keyfile: FilePath | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_KEYFILE",
+        description="the private key of KAFKA_SSL_CERTFILE (PEM)",
+    )
+    ssl_key_password: SecretStr | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_KEY_PASSWORD",
+        description="password of KAFKA_SSL_KEYFILE; or KAFKA_SSL_KEY_PASSWORD_FILE, a file that holds it",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class names it
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take nothing but what is handed in: `load_settings` is the one reader of the environment."""
+        return (init_settings,)
+
+    def require_bootstrap_servers(self) -> str:
+        """
+        The brokers, `host:port` separated by commas.
+
+        Raises:
+            InvalidSettings: none are given.
+        """
+        if self.bootstrap_servers is None:
+            raise InvalidSettings(
+                "no Kafka brokers are given",
+                why="KAFKA_BOOTSTRAP_SERVERS is not set",
+                what_to_do="set it, for example KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092; "
+                "`pql-stream kafka` runs a broker on this machine",
+            )
+        return self.bootstrap_servers
+
+    def kafka_client_config(self) -> dict[str, Any]:
+        """
+        The brokers and how to log in, in librdkafka's names (its CONFIGURATION.md), secrets in clear.
+
+        Raises:
+            InvalidSettings: no brokers are given.
+        """
+        config = {
+            "bootstrap.servers": self.require_bootstrap_servers(),
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.sasl_username,
+            "sasl.password": _revealed(self.sasl_password),
+            "ssl.ca.location": _text(self.ssl_cafile),
+            "ssl.certificate.location": _text(self.ssl_certfile),
+            "ssl.key.location": _text(self.ssl_keyfile),
+            "ssl.key.password": _revealed(self.ssl_key_password),
+        }
+        return {key: value for key, value in config.items() if value is not None}
+
+    @property
+    def sasl_password_text(self) -> str | None:
+        """The SASL password in clear, for a client that takes text."""
+        return _revealed(self.sasl_password)
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """
+        TLS for clients that take a context (aiokafka); None when the protocol has no TLS.
+
+        Raises:
+            InvalidSettings: OpenSSL cannot use the certificate, the key or its password.
+        """
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile)
+            if self.ssl_certfile is not None:
+                # An empty password instead of None: None makes OpenSSL ask on the terminal and wait.
+                password = _revealed(self.ssl_key_password) or ""
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, password)
+        except OSError as exc:  # SSLError is one
+            raise InvalidSettings(
+                "the TLS files cannot be used",
+                why=str(exc),
+                what_to_do="look at KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE and its password",
+            ) from exc
+        return context
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Name in the environment -> field, in the order of the class."""
+        return {str(field.validation_alias): name for name, field in cls.model_fields.items()}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """
+    Read *environ* (the process's, unless given). A blank value counts as not given.
+
+    Raises:
+        InvalidSettings: `why` has every problem, one a line, and no secret.
+    """
+    given, problems = _given(os.environ if environ is None else environ)
+    problems += check_together(given)
+    source = EnvSettingsSource(Settings)
+    source.env_vars = given
+    try:
+        settings = Settings(**source())
+    except ValidationError as exc:
+        problems += _problems_of(exc, given)
+    if problems:
+        count = f"{len(problems)} settings" if len(problems) > 1 else "a setting"
+        raise InvalidSettings(
+            f"{count} cannot be used",
+            why="\n".join(problems),
+            what_to_do="mend the environment; `pql-stream config check` tells what is left",
+        )
+    return settings
+
+
+def source_of(name: str, environ: Mapping[str, str]) -> Source:
+    """Where the value of the setting *name* comes from."""
+    if environ.get(name, "").strip():
+        return "environment"
+    if name in SECRET_NAMES and environ.get(f"{name}_FILE", "").strip():
+        return "file"
+    return "default"
+
+
+def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The settings in *environ* with the secrets' files read, and what is wrong with the names and files."""
+    known = {*Settings.names(), *(f"{name}_FILE" for name in SECRET_NAMES)}
+    present = {name: text for name, text in environ.items() if text.strip()}
+    problems = unknown_names(present, known=known, ignored=OTHERS_NAMES)
+    # Blanks around a password may belong to it.
+    given = {
+        name: present[name] if name in SECRET_NAMES else present[name].strip()
+        for name in Settings.names()
+        if name in present
+    }
+    for name in sorted(SECRET_NAMES):
+        path = present.get(f"{name}_FILE")
+        if path is None:
+            continue
+        if name in given:
+            problems.append(f"{name} and {name}_FILE are both set: keep one")
+            continue
+        try:
+            given[name] = _secret_in(Path(path.strip()))
+        except (OSError, ValueError) as exc:
+            given[name] = ""  # given, but not to be had: no complaint that it is missing
+            problems.append(f"{name}_FILE={path.strip()!r}: {getattr(exc, 'strerror', None) or exc}")
+    return given, problems
+
+
+def _secret_in(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(SECRET_FILE_BYTES_MAX + 1)
+    if len(content) > SECRET_FILE_BYTES_MAX:
+        raise ValueError("the file is too large for a secret")
+    try:
+        text = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None  # the cause would print the secret
+    if not text:
+        raise ValueError("the file is empty")
+    return text
+
+
+def _problems_of(exc: ValidationError, given: Mapping[str, str]) -> list[str]:
+    problems = []
+    for error in exc.errors(include_url=False, include_context=False, include_input=False):
+        name = str(error["loc"][0])
+        message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        problems.append(f"{name}={given[name]!r}: {message}")
+    return problems
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,1 @@
+"""Topics as code: the declarations in `topics/`, the cluster's topics, the difference between them."""

@@ -1,0 +1,180 @@
+"""Topics on a cluster: read them, make them as declared. Every answer is waited for a bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from pql_stream.errors import BrokerError
+from pql_stream.ops.topics.declarations import TopicDeclaration
+from pql_stream.ops.topics.difference import ClusterTopic, Difference, differences
+
+CONNECT_S_MAX = 10.0
+"""How long the first answer may take: long enough for TLS and a slow login, short enough for somebody who waits."""
+
+CHANGE_S_MAX = 30.0
+"""How long one change may take on the controller and until the brokers know of it."""
+
+
+class TopicCluster:
+    """The topics of the cluster that *client_config* (librdkafka's names) leads to."""
+
+    def __init__(self, client_config: Mapping[str, Any]) -> None:
+        self._bootstrap = str(client_config["bootstrap.servers"])
+        self._reasons: list[str] = []
+        # librdkafka would print a line for every failed connection; ours says it once.
+        self._admin = AdminClient({"log_level": 0, "error_cb": self._remember, **client_config})
+
+    def read(self, names: Iterable[str]) -> dict[str, ClusterTopic]:
+        """
+        Those of *names* that exist.
+
+        Raises:
+            BrokerError: the cluster is away, or does not let us see them.
+        """
+        wanted = frozenset(names)
+        present = {name: topic for name, topic in self._list().items() if name in wanted}
+        configs = self._configs(present)
+        return {
+            name: ClusterTopic(
+                partitions=len(topic.partitions),
+                replicas=len(topic.partitions[0].replicas),
+                config=configs[name],
+            )
+            for name, topic in present.items()
+        }
+
+    def differences(self, declarations: Iterable[TopicDeclaration]) -> tuple[Difference, ...]:
+        """
+        Everything that is not as declared.
+
+        Raises:
+            BrokerError: as `read`.
+        """
+        declared = tuple(declarations)
+        return differences(declared, self.read(topic.name for topic in declared))
+
+    def apply(self, declarations: Iterable[TopicDeclaration]) -> tuple[Difference, ...]:
+        """
+        Make the topics as declared and return what was changed; nothing is deleted or made smaller.
+
+        All or nothing: when one difference is refused, none is mended.
+
+        Raises:
+            BrokerError: a difference is refused, the cluster is away, or it refuses a change.
+        """
+        declared = {topic.name: topic for topic in declarations}
+        found = self.differences(declared.values())
+        refused = [difference for difference in found if difference.refused]
+        if refused:
+            raise BrokerError(
+                f"the topics were left as they are: {len(refused)} of {len(found)} differences cannot be mended",
+                why="\n".join(f"{one.topic}: {one.setting}: {one.refused}" for one in refused),
+                what_to_do="match the cluster (--partitions, --replicas), or move to new topics under another prefix",
+            )
+        self._create([declared[one.topic] for one in found if one.setting == "topic"])
+        self._raise_partitions({one.topic: int(one.declared) for one in found if one.setting == "partitions"})
+        self._alter([one for one in found if one.setting not in {"topic", "partitions"}])
+        return found
+
+    def _remember(self, error: object) -> None:
+        self._reasons.append(str(error))
+
+    def _list(self) -> dict[str, Any]:
+        try:
+            topics = self._admin.list_topics(timeout=CONNECT_S_MAX).topics
+        except KafkaException as exc:
+            self._admin.poll(0)  # calls _remember
+            raise BrokerError(
+                f"no answer from Kafka at {self._bootstrap}",
+                why=self._reasons[0] if self._reasons else str(exc.args[0].str()),
+                what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL; "
+                "`pql-stream kafka` runs a broker on this machine",
+            ) from exc
+        # A topic that is being deleted is still listed, with an error.
+        return {name: topic for name, topic in topics.items() if topic.error is None}
+
+    def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        answers = self._admin.describe_configs(resources, request_timeout=CHANGE_S_MAX)
+        return {
+            resource.name: {
+                key: entry.value
+                for key, entry in _answer(answer, f"read the settings of {resource.name}").items()
+            }
+            for resource, answer in answers.items()
+        }
+
+    def _create(self, declarations: list[TopicDeclaration]) -> None:
+        if not declarations:
+            return
+        new = [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=-1 if topic.replicas is None else topic.replicas,
+                config=dict(topic.config),
+            )
+            for topic in declarations
+        ]
+        # The operation timeout makes the controller answer when the brokers know the topic, so it can be used at once.
+        answers = self._admin.create_topics(
+            new, operation_timeout=CHANGE_S_MAX, request_timeout=CHANGE_S_MAX + CONNECT_S_MAX
+        )
+        for name, answer in answers.items():
+            _answer(answer, f"create {name}")
+
+    def _raise_partitions(self, partitions: Mapping[str, int]) -> None:
+        if not partitions:
+            return
+        answers = self._admin.create_partitions(
+            [NewPartitions(name, count) for name, count in partitions.items()],
+            operation_timeout=CHANGE_S_MAX,
+            request_timeout=CHANGE_S_MAX + CONNECT_S_MAX,
+        )
+        for name, answer in answers.items():
+            _answer(answer, f"raise the partitions of {name}")
+
+    def _alter(self, settings: list[Difference]) -> None:
+        if not settings:
+            return
+        resources = [
+            ConfigResource(
+                ResourceType.TOPIC,
+                name,
+                incremental_configs=[
+                    ConfigEntry(one.setting, one.declared, incremental_operation=AlterConfigOpType.SET)
+                    for one in settings
+                    if one.topic == name
+                ],
+            )
+            for name in dict.fromkeys(one.topic for one in settings)
+        ]
+        answers = self._admin.incremental_alter_configs(resources, request_timeout=CHANGE_S_MAX)
+        for resource, answer in answers.items():
+            _answer(answer, f"change the settings of {resource.name}")
+
+
+def _answer(answer: Future[Any], what: str) -> Any:  # noqa: ANN401 - each kind of request answers something else
+    try:
+        return answer.result()
+    except KafkaException as exc:
+        raise BrokerError(
+            f"Kafka refused to {what}",
+            why=exc.args[0].str(),
+            what_to_do="the user needs Describe, Create, Alter, DescribeConfigs and AlterConfigs on the topics",
+        ) from exc

@@ -1,0 +1,125 @@
+"""Files of events, line by line: plain or gzip, `-` for standard input (CONTRACT.md 8 and R21)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from pql_stream.errors import InvalidInput
+from pql_stream.wire.events import RECORD_BYTES_MAX
+
+STDIN = "-"
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END_BYTES = 2  # \r\n
+
+
+class Line(NamedTuple):
+    """
+    One line that is not blank. *file* is the file's name, *number* counts every line from 1.
+
+    A line over the limit is handed on cut, one byte over it, so that one line never fills the memory.
+    """
+
+    file: str
+    number: int
+    content: bytes
+
+
+class EventFile:
+    """One file of events; iterate over it to get its lines."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.name = STDIN if path == STDIN else Path(path).name
+        self._raw: io.BufferedReader | None = None
+
+    @property
+    def bytes_total(self) -> int | None:
+        """The size of the file as it lies on the disk; None for standard input."""
+        return None if self.path == STDIN else Path(self.path).stat().st_size
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of `bytes_total` is read."""
+        return 0 if self._raw is None or self.path == STDIN else self._raw.tell()
+
+    def check(self) -> None:
+        """
+        Find out now, before other files are worked through, whether this one can be opened.
+
+        Raises:
+            InvalidInput: it cannot.
+        """
+        if self.path != STDIN:
+            with _as_invalid_input(self.path), Path(self.path).open("rb"):
+                pass
+
+    def __iter__(self) -> Iterator[Line]:
+        """
+        Its lines.
+
+        Raises:
+            InvalidInput: the file cannot be read, to its end.
+        """
+        with _as_invalid_input(self.path):
+            raw = _stdin() if self.path == STDIN else Path(self.path).open("rb")  # noqa: SIM115 - closed below
+            self._raw = raw
+            try:
+                yield from self._lines(_decompressed(raw))
+            finally:
+                if self.path != STDIN:
+                    raw.close()
+                self._raw = None
+
+    def _lines(self, stream: IO[bytes]) -> Iterator[Line]:
+        number = 0
+        while content := stream.readline(RECORD_BYTES_MAX + _LINE_END_BYTES + 1):
+            number += 1
+            if number == 1:
+                content = content.removeprefix(_BYTE_ORDER_MARK)
+            if content.endswith(b"\n"):
+                content = content[:-1].removesuffix(b"\r")
+            elif len(content) > RECORD_BYTES_MAX:
+                content = _rest_dropped(content, stream)
+            if content.strip():
+                yield Line(self.name, number, content)
+
+
+def _rest_dropped(content: bytes, stream: IO[bytes]) -> bytes:
+    """The beginning of a line over the limit, which is read to its end; blank if the whole of it is."""
+    beginning = content[: RECORD_BYTES_MAX + 1]
+    while content and not content.endswith(b"\n"):
+        content = stream.readline(RECORD_BYTES_MAX)
+        if not beginning.strip() and content.strip():
+            beginning = content.rjust(RECORD_BYTES_MAX + 1)
+    return beginning
+
+
+def _stdin() -> io.BufferedReader:
+    return cast(io.BufferedReader, sys.stdin.buffer)  # what it is, unless somebody replaced it
+
+
+def _decompressed(raw: io.BufferedReader) -> IO[bytes]:
+    if raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
+        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+    return raw
+
+
+@contextmanager
+def _as_invalid_input(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as exc:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise InvalidInput(
+            f"cannot read {path}",
+            why=why,
+            what_to_do="name a file of JSON lines, plain or gzip, or - for stdin",
+        ) from exc

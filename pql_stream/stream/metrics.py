@@ -1,0 +1,123 @@
+"""
+What a scoring worker tells about itself, as a port: `ops` fills it with Prometheus, tests with nothing.
+
+A worker reports a whole batch at once. One call an event would cost more than scoring the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from pql_stream.errors import RejectReason
+
+RejectStage = Literal["decode", "score"]
+"""Where a record was refused: its bytes were no event, or our own code failed on it."""
+
+BatchStage = Literal["score", "send", "store"]
+"""The steps of one batch, in their order: the pure part; outputs, then rows, until acknowledged."""
+
+
+class Rejection(NamedTuple):
+    """Why records went to the dead-letter topic."""
+
+    stage: RejectStage
+    reason: RejectReason
+
+
+class PackTier(NamedTuple):
+    """A tier of one version of one model pack."""
+
+    tier: str
+    pack: str
+    version: int
+
+
+class PartitionId(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """
+    One batch of one partition, after its effects were acknowledged. What is left out did not happen.
+
+    `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by name:
+    the pack's name for it, or anything else for a name the pack does not know. `changed` counts score changes by
+    the tier after them. `event_to_score_s` has one value an accepted event: seconds from the record's Kafka
+    timestamp (the origin's, if re-keyed) to now.
+    """
+
+    topic: str
+    records: int
+    seconds: Mapping[BatchStage, float]
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[Rejection, int] = field(default_factory=dict)
+    rekeyed: int = 0
+    skipped: int = 0
+    leads_evaluated: int = 0
+    changed: Mapping[PackTier, int] = field(default_factory=dict)
+    qualified: Mapping[PackTier, int] = field(default_factory=dict)
+    event_to_score_s: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionProgress:
+    """
+    How far a partition is.
+
+    `lag_records` is the broker's end offset less our position. `record_at_s` and `committed_at_s` are seconds
+    since 1970: the Kafka timestamp of the last record done, and the time of the last commit that moved the offset.
+    """
+
+    lag_records: int
+    record_at_s: float
+    committed_at_s: float
+
+
+class Meter(Protocol):
+    """Takes the numbers of one worker. Never raises, never waits."""
+
+    def pack_loaded(self, pack: str, version: int, sha256: str) -> None:
+        """Scoring runs by this pack from now on; *sha256* is of its file, in hexadecimal."""
+
+    def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
+        """A rebalance ended at *at_s* (seconds since 1970) and these are all the partitions we own."""
+
+    def recovery_started(self) -> None:
+        """Table rows are being read back from the changelog; nothing is scored meanwhile."""
+
+    def recovery_ended(self) -> None:
+        """All rows are back."""
+
+    def batch_done(self, report: BatchReport) -> None:
+        """A batch's effects are acknowledged."""
+
+    def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
+        """Where these partitions are; called after commits, and once in a while when there are none."""
+
+
+class NoMeter:
+    """A `Meter` that drops everything, for runs that nobody watches."""
+
+    def pack_loaded(self, pack: str, version: int, sha256: str) -> None:
+        """Drop it."""
+
+    def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
+        """Drop it."""
+
+    def recovery_started(self) -> None:
+        """Drop it."""
+
+    def recovery_ended(self) -> None:
+        """Drop it."""
+
+    def batch_done(self, report: BatchReport) -> None:
+        """Drop it."""
+
+    def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
+        """Drop it."""

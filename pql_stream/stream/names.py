@@ -1,0 +1,63 @@
+"""
+The names on the wire: topics, app id, consumer group (CONTRACT.md 1 and 8).
+
+A name here is without its prefix; `prefixed` puts it before. No Faust: everybody may import this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+APP_ID = "pql-score"
+"""Id of the Faust app that scores, and its consumer group."""
+
+PRODUCT_ACTIVITY = "product-activity"
+PRODUCT_ACTIVITY_REKEYED = "product-activity-rekeyed"
+PRODUCT_ACTIVITY_DLQ = "product-activity-dlq"
+SCORE_CHANGED = "score-changed"
+PQL_QUALIFIED = "pql-qualified"
+
+LEADS_TABLE = "leads"
+LEADS_CHANGELOG = f"{APP_ID}-{LEADS_TABLE}-changelog"
+"""Faust's rule for a table's changelog: `<app id>-<table>-changelog`."""
+
+TOPICS = (
+    PRODUCT_ACTIVITY,
+    PRODUCT_ACTIVITY_REKEYED,
+    PRODUCT_ACTIVITY_DLQ,
+    SCORE_CHANGED,
+    PQL_QUALIFIED,
+    LEADS_CHANGELOG,
+)
+"""Every topic that scoring reads or writes."""
+
+CO_PARTITIONED = frozenset(
+    {PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG}
+)
+"""
+Topics keyed by lead: partition N of each has the same leads, so all have the same number of partitions.
+
+The dead-letter topic is not among them: its key is whatever was received.
+"""
+
+
+def prefixed(name: str, prefix: str) -> str:
+    """The name of a topic, app or group on a cluster that is shared under *prefix* ("" for none)."""
+    return f"{prefix}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The full names of the topics under *prefix*."""
+
+    activity: str
+    activity_rekeyed: str
+    activity_dlq: str
+    score_changed: str
+    qualified: str
+    leads_changelog: str
+
+    @classmethod
+    def under(cls, prefix: str) -> Topics:
+        """All names with *prefix* before them ("" for none)."""
+        return cls(*(prefixed(name, prefix) for name in TOPICS))

@@ -1,0 +1,147 @@
+"""
+One batch from reading to its end, in the order that the delivery promise hangs on (DESIGN.md 4).
+
+No Faust and no client library here: where records go and rows lie comes in as ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
+from pql_stream.stream.names import Topics
+from pql_stream.stream.records import OutRecord, SourceRecord
+from pql_stream.stream.scorer import Effects, Scorer
+
+
+class Batch(Protocol):
+    """Records of one partition of one topic."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def records(self) -> Sequence[SourceRecord]: ...
+
+    def done(self) -> None:
+        """All effects are durable: the offset may be committed."""
+
+
+class Rows(Protocol):
+    """The table of leads."""
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """The rows of those *keys* that have one."""
+
+    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store *items*; returns when their changelog is acknowledged."""
+
+
+class Sender(Protocol):
+    """The way out."""
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        """Send *records* in order; returns when all are acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """
+    What a pipeline works on.
+
+    *check_lease* raises `StreamLost` when the partition may have another owner by now. *clock* is
+    seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
+    """
+
+    rows: Rows
+    sender: Sender
+    meter: Meter
+    check_lease: Callable[[], None]
+    clock: Callable[[], float]
+    log_bug: Callable[[str], None]
+
+
+class Pipeline:
+    """Scores batches; those of one partition number, which share their rows, one at a time."""
+
+    def __init__(self, scorer: Scorer, topics: Topics, ports: Ports) -> None:
+        self._scorer = scorer
+        self._topics = topics
+        self._ports = ports
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def handle(self, batch: Batch) -> None:
+        """
+        Score *batch*, and mark it done when nothing of it can be lost any more.
+
+        Sends before it stores: a crash in between repeats the events, and the repeat folds to the same
+        state and writes the same ids. The other order would lose changes, because the stored row would
+        already be the new one.
+
+        Raises:
+            StreamLost: the partition may belong to somebody else; nothing more was written.
+            InvalidState: a row cannot be continued from.
+        """
+        ports = self._ports
+        async with self._locks[batch.partition]:
+            started_at = ports.clock()
+            reading = self._scorer.read(batch.records)
+            rows = ports.rows.get_many(batch.partition, reading.keys.values())
+            effects = self._scorer.score(reading, rows)
+            scored_at = ports.clock()
+            ports.check_lease()
+            await self._send(batch.partition, effects)
+            sent_at = ports.clock()
+            if effects.rows:
+                ports.check_lease()
+                await ports.rows.write_many(batch.partition, effects.rows)
+            batch.done()
+        stored_at = ports.clock()
+        for bug in effects.counts.bugs:
+            ports.log_bug(bug)
+        seconds: dict[BatchStage, float] = {
+            "score": scored_at - started_at,
+            "send": sent_at - scored_at,
+            "store": stored_at - sent_at,
+        }
+        ports.meter.batch_done(_report(batch, effects, seconds, stored_at))
+
+    async def _send(self, partition: int, effects: Effects) -> None:
+        """
+        All outputs, dead letters and re-keyed records, acknowledged.
+
+        Outputs go to the partition of their lead, which is the number of the input's: all topics keyed by
+        lead have the same count.
+        """
+        topics, send = self._topics, self._ports.sender.send
+        sends = [send(topics.activity_rekeyed, home, records) for home, records in effects.rekeyed.items()]
+        for topic, records in (
+            (topics.activity_dlq, effects.dead_letters),
+            (topics.score_changed, effects.changes),
+            (topics.qualified, effects.qualifications),
+        ):
+            if records:
+                sends.append(send(topic, partition, records))
+        await asyncio.gather(*sends)
+
+
+def _report(batch: Batch, effects: Effects, seconds: dict[BatchStage, float], now_s: float) -> BatchReport:
+    counts = effects.counts
+    return BatchReport(
+        topic=batch.topic,
+        records=len(batch.records),
+        seconds=seconds,
+        accepted=counts.accepted,
+        rejected=counts.rejected,
+        rekeyed=counts.rekeyed,
+        skipped=counts.skipped,
+        leads_evaluated=counts.leads_evaluated,
+        changed=counts.changed,
+        qualified=counts.qualified,
+        event_to_score_s=[now_s - at_ms / 1000 for at_ms in effects.timestamps_ms if at_ms >= 0],
+    )

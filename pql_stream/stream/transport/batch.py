@@ -1,0 +1,169 @@
+"""The records of one partition on their way to an agent. Pure bookkeeping: nothing here waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord  # type: ignore[import-untyped]  # aiokafka ships no types
+
+
+def record_bytes(record: ConsumerRecord) -> int:
+    """Size of key, value and headers of *record* in bytes."""
+    size = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+    for name, value in record.headers:
+        size += len(name) + len(value or b"")
+    return size
+
+
+class RecordBatch(ConsumerMessage):
+    """
+    Records of one partition, in order; to Faust it is one message.
+
+    `offset` is the offset up to which (and with which) the partition was read when all of it is done: that of the last record.
+    """
+
+    def __init__(
+        self, tp: TP, records: Sequence[ConsumerRecord], offset: int, generation: int, track: Track
+    ) -> None:
+        timestamp_s = records[-1].timestamp / 1000.0 if records else 0.0
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            offset,
+            timestamp_s,
+            0,
+            None,
+            None,
+            b"",
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+        self.records = records
+        self.state: Literal["queued", "taken", "done"] = "queued"
+        self._track = track
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def take(self) -> bool:
+        """Begin to work on the batch; False when its partition was lost in the meantime: skip it then."""
+        if self.state != "queued" or not self._track.alive:
+            return False
+        self.state = "taken"
+        return True
+
+    def done(self) -> None:
+        """All effects of the batch are durable: its end may be committed, and the next batch may come."""
+        self.state = "done"
+        self._track.finish(self)
+
+
+class Hold:
+    """Records that were polled and not handed out yet; knows its size in bytes."""
+
+    def __init__(self) -> None:
+        self._records: deque[ConsumerRecord] = deque()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(self, records: Sequence[ConsumerRecord]) -> None:
+        """Put *records* behind what is held."""
+        self._records.extend(records)
+        self.bytes += sum(map(record_bytes, records))
+
+    def put_back(self, records: Sequence[ConsumerRecord]) -> None:
+        """Put *records*, which were cut off before, in front again."""
+        self._records.extendleft(reversed(records))
+        self.bytes += sum(map(record_bytes, records))
+
+    def cut(self, records_max: int, bytes_max: int) -> list[ConsumerRecord]:
+        """Take the first records that fit into both limits, and always at least one."""
+        if len(self._records) <= records_max and self.bytes <= bytes_max:
+            records = list(self._records)
+            self.clear()
+            return records
+        records, taken = [], 0
+        while self._records and len(records) < records_max:
+            size = record_bytes(self._records[0])
+            if records and taken + size > bytes_max:
+                break
+            records.append(self._records.popleft())
+            taken += size
+        self.bytes -= taken
+        return records
+
+    def clear(self) -> None:
+        """Forget what is held."""
+        self._records.clear()
+        self.bytes = 0
+
+
+class Track:
+    """
+    One partition from one seek to the next: what is held, what is in work, and what may be committed.
+
+    There is at most one batch out at a time, so tiny batches do not queue up behind each other's acknowledgements: what
+    arrives meanwhile is merged into the next one. It also makes the end of the last batch done the end of an unbroken
+    prefix. A track dies with its assignment; a late `done()` touches a dead one and commits nothing.
+    """
+
+    def __init__(self, tp: TP, seek: int, committed: int | None, on_done: Callable[[], None]) -> None:
+        self.tp = tp
+        self.seek = seek
+        self.committed = committed
+        self.finished: int | None = None
+        self.hold = Hold()
+        self.batch: RecordBatch | None = None
+        self.alive = True
+        self._on_done = on_done
+
+    @property
+    def taken(self) -> bool:
+        """An agent is at work on a batch of this partition."""
+        return self.batch is not None and self.batch.state == "taken"
+
+    def full(self, records_max: int, bytes_max: int) -> bool:
+        """A whole batch is held: fetch no more for now."""
+        return len(self.hold) >= records_max or self.hold.bytes >= bytes_max
+
+    def next_batch(self, records_max: int, bytes_max: int, generation: int) -> RecordBatch | None:
+        """What is held, up to the limits, as one batch; None while one is out, or when nothing is held."""
+        if self.batch is not None or not self.hold:
+            return None
+        records = self.hold.cut(records_max, bytes_max)
+        self.batch = RecordBatch(self.tp, records, records[-1].offset, generation, self)
+        return self.batch
+
+    def take_back(self, batch: RecordBatch) -> None:
+        """*batch* could not be handed out: hold its records again."""
+        self.batch = None
+        self.hold.put_back(batch.records)
+
+    def finish(self, batch: RecordBatch) -> None:
+        """The agent is done with *batch*."""
+        if self.batch is batch:
+            self.batch = None
+            self.finished = batch.offset + 1
+        self._on_done()
+
+    def release(self) -> None:
+        """The batch that is out is not waited for: a changelog's reader has taken it over."""
+        self.batch = None
+
+    def to_commit(self) -> int | None:
+        """The offset to commit, when there is a new one."""
+        return self.finished if self.finished != self.committed else None
+
+    def die(self) -> None:
+        """The assignment is over."""
+        self.alive = False
+        self.hold.clear()

@@ -1,0 +1,417 @@
+"""
+The Faust transport that hands an agent the records of a partition in batches: `pqlkafka://host:port`.
+
+Group membership, assignor, agents, tables and recovery are Faust's; polling and the bookkeeping of offsets are ours. Why:
+stock Faust loses records and stalls when recovery ends (it clears queues that were filled meanwhile), and stays out of the
+group for ever after one failed join. The rules that close both:
+
+1. A partition is polled only after a seek in the *current* assignment, and what was polled before a later seek is dropped
+   (`ConsumerThread.positioned`).
+2. Records of sources and standby changelogs are handed out only when `perform_seek` succeeded and the `resume_flow` after it
+   was called: the queues are cleared right before that. Active changelogs: only in recovery.
+3. What was polled and cannot be handed out is held, never dropped.
+4. A `Track` a partition and assignment says what may be committed; Faust's acknowledgements are not used.
+5. A revoke waits for the batches in work, then commits. What is not done in time ends the process: a later write would undo
+   the next owner's work.
+6. Whatever still hangs ends the process: a stall becomes a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka.errors import (  # type: ignore[import-untyped]  # aiokafka ships no types
+    ConsumerStoppedError,
+    KafkaError,
+    RecordTooLargeError,
+)
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from pql_stream.errors import StreamLost
+from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.batch import RecordBatch, Track
+from pql_stream.stream.transport.ending import end_process
+from pql_stream.stream.transport.thread import ConsumerThread, Polled
+from pql_stream.stream.transport.topics import BatchTopic
+
+if TYPE_CHECKING:
+    from faust.types.transports import TPorTopicSet
+
+    from pql_stream.stream.transport.app import BatchApp
+
+_POLL_S = 0.25
+_IDLE_S = 0.05
+_POLL_ERRORS_MAX = 50
+_THREAD_CALL_S = 30.0
+
+
+class RebalanceListener(driver.ConsumerRebalanceListener):
+    """Takes every position away in the moment the group begins to join, in the consumer's thread."""
+
+    _thread: ConsumerThread
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> Awaitable[None]:
+        """Before anything else awaits: no poll under way may count from here."""
+        self._thread.unposition()
+        return super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """A poll between the two calls could have begun with the old positions."""
+        self._thread.unposition()
+        await super().on_partitions_assigned(assigned)
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer with our own polling and commits."""
+
+    RebalanceListener = RebalanceListener
+    app: BatchApp
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # handed on to Faust
+        self._tracks: dict[TP, Track] = {}
+        self._wake = asyncio.Event()
+        self._sought = False
+        self._ready = False
+        self._poll: asyncio.Future[list[Polled]] | None = None
+        self._polling: frozenset[TP] = frozenset()
+        self._poll_errors = 0
+        super().__init__(*args, **kwargs)
+        self._settings = self.app.settings
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group; only batch topics can be read."""
+        plain = [topic for topic in self.app.topics if not isinstance(topic, BatchTopic)]
+        if plain:
+            raise TypeError(f"this transport reads BatchTopics only, not {plain}")
+        await super().subscribe(topics)
+
+    def tracks(self) -> Mapping[TP, Track]:
+        """What is held, in work and finished of every partition, for metrics and health."""
+        return self._tracks
+
+    def wake(self) -> None:
+        """Something that the delivery of records waits for may have happened."""
+        self._wake.set()
+
+    # --- life cycle
+
+    def _lose(self) -> None:
+        self._sought = self._ready = False
+        for track in self._tracks.values():
+            track.die()
+        self._tracks = {}
+
+    def stop_flow(self) -> None:
+        """Hand out nothing from here on."""
+        self._ready = False
+        super().stop_flow()
+
+    def resume_flow(self) -> None:
+        """Sources too, when they were sought: the queues were cleared just before."""
+        super().resume_flow()
+        self._ready = self._sought
+        self.wake()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Hand out these again."""
+        super().resume_partitions(tps)
+        self.wake()
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """A partition has one batch out at most: the pressure of Faust's queues says nothing."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """As above."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's own search for livelocks reads bookkeeping that is not used here; `_watch_progress` replaces it."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Wait for what is in work (in `wait_empty`), commit, and let go."""
+        await super().on_partitions_revoked(revoked)
+        self._lose()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin anew: an older recovery may have resumed the flow while the group was joining."""
+        self.stop_flow()
+        self._lose()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Seek the sources to what is committed, and give each a new track."""
+        # Shorter than the time after which Recovery would go on without the seek.
+        sought = await asyncio.wait_for(
+            self._thread.call_thread(self._thread.seek_sources, self._is_changelog_topic),
+            self.app.conf.broker_request_timeout * 0.9,
+        )
+        if sought is None:
+            return
+        for tp, committed in sought.committed.items():
+            old = self._tracks.pop(tp, None)
+            if old is not None:
+                old.die()
+            self._tracks[tp] = Track(tp, sought.seek, committed, self.wake)
+        self._sought = True
+
+    def _is_changelog_topic(self, topic: str) -> bool:
+        return topic in self.app.tables.changelog_topics
+
+    async def wait_empty(self) -> None:
+        """
+        Wait until no batch is in work, repair the changelogs, and commit.
+
+        The repair belongs here: a zombie that wakes up writes first and joins then, so what it wrote is in the log
+        when its join revokes our partitions, and the next owner could not tell it from ours.
+        """
+        deadline_s = self.loop.time() + self._settings.revoke_timeout_s
+        while any(track.taken for track in self._tracks.values()) and not self.app.crashed:
+            if self.loop.time() > deadline_s:
+                await end_process(self.app, StreamLost("a batch was not done in time for the hand-over"))
+                break
+            await self._nap(0.2)
+        if self._ready_for_repair():
+            await self._repair_changelogs()
+        await super().wait_empty()
+
+    def _ready_for_repair(self) -> bool:
+        return self._sought and not self.app.crashed and self.app.lease.left_s() > 0.0
+
+    async def _repair_changelogs(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.revoke_timeout_s / 2):
+                await self.app.check_changelogs()
+        except (StreamLost, KafkaError, TimeoutError) as exc:
+            # The hand-over goes on: what a zombie may have written is then the next owner's state, as with a crash here.
+            self.log.warning("the changelogs were not checked before the hand-over: %r", exc)
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait to be woken up, at most *seconds*."""
+        self._wake.clear()
+        waiter = asyncio.ensure_future(self._wake.wait())
+        await asyncio.wait({waiter}, timeout=seconds)
+        waiter.cancel()
+
+    # --- commit
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002  # Faust's own list of acks
+        offsets = {tp: track.to_commit() for tp, track in self._tracks.items()}
+        return {tp: offset for tp, offset in offsets.items() if offset is not None}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        tracks = self._tracks
+        committed = cast("bool", await super()._commit(offsets))
+        if committed:
+            for tp, offset in offsets.items():
+                tracks[tp].committed = offset
+        return committed
+
+    async def commit(self, topics: TPorTopicSet | None = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002  # Faust's signature
+        """Commit what is done."""
+        return cast("bool", await super().commit(topics, start_new_transaction))
+
+    # --- delivery
+
+    def _may_pass(self, tp: TP) -> bool:
+        """May records of this partition be fetched and handed out now?"""
+        if tp not in self._active_partitions or tp not in self._thread.positioned or not self.flow_active:
+            return False
+        if self._ready:
+            return True
+        return (
+            self._is_changelog_topic(tp.topic)
+            and self.app.in_recovery
+            and tp in internals.recovery_of(self.app).active_tps
+        )
+
+    def _track(self, tp: TP, seek: int) -> Track:
+        track = self._tracks.get(tp)
+        if track is None or track.seek != seek:
+            track = self._tracks[tp] = Track(tp, seek, None, self.wake)
+        return track
+
+    def _may_fetch(self, tp: TP) -> bool:
+        track = self._tracks.get(tp)
+        limits = self._settings.batch_records_max, self._settings.batch_bytes_max
+        return self._may_pass(tp) and (track is None or not track.full(*limits))
+
+    async def _drain_messages(self, fetcher: Service) -> None:
+        """Faust's loop that moves records from the broker to the agents."""
+        try:
+            while not (internals.is_stopped(self) or internals.is_stopped(fetcher)):
+                if self.flow_active:
+                    await self._step()
+                else:
+                    await self.wait(self.can_resume_flow)
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+        except Exception as exc:
+            await end_process(self.app, exc)
+            raise
+        finally:
+            # A poll under way would take records that nobody receives.
+            self._lose()
+            self._thread.interrupt_poll()
+
+    async def _step(self) -> None:
+        self._wake.clear()
+        moved = False
+        for tp in list(self._tracks):
+            moved |= await self._hand_out(tp)
+        if not moved and self.app.in_recovery:
+            await self._pass_gaps()
+        self._fetch()
+        waiters: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._wake.wait())}
+        wake = next(iter(waiters))
+        if self._poll is not None:
+            waiters.add(self._poll)
+        try:
+            await asyncio.wait(waiters, timeout=_IDLE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wake.cancel()
+        if self._poll is not None and self._poll.done():
+            await self._receive(self._poll)
+
+    def _fetch(self) -> None:
+        """Keep a poll under way for every partition that has room."""
+        wanted = [tp for tp in list(self._active_partitions) if self._may_fetch(tp)]
+        if self._poll is not None:
+            if not self._polling.issuperset(wanted):
+                self._thread.interrupt_poll()
+        elif wanted:
+            self._polling = frozenset(wanted)
+            call = self._thread.call_thread(
+                self._thread.poll, wanted, _POLL_S, self._settings.batch_bytes_max
+            )
+            self._poll = asyncio.ensure_future(call)
+
+    async def _receive(self, poll: asyncio.Future[list[Polled]]) -> None:
+        self._poll = None
+        try:
+            polled = poll.result()
+        except KafkaError as exc:
+            self._poll_errors += 1
+            # aiokafka goes on behind a record that it could not fetch: that would lose it.
+            fatal = isinstance(exc, ConsumerStoppedError | RecordTooLargeError)
+            if fatal or self._poll_errors > _POLL_ERRORS_MAX:
+                raise
+            self.log.warning("poll failed, polling again: %r", exc)
+            await self.sleep(0.2)
+            return
+        self._poll_errors = 0
+        for tp, seek, records in polled:
+            if seek is not None and self._thread.positioned.get(tp) == seek:
+                self._track(tp, seek).hold.add(records)
+
+    async def _hand_out(self, tp: TP) -> bool:
+        """One batch of what is held of *tp*; True when it went out."""
+        track = self._tracks.get(tp)
+        if track is None or not self._may_pass(tp):
+            return False
+        if self._thread.positioned.get(tp) != track.seek:
+            track.hold.clear()
+            return False
+        if self._is_changelog_topic(tp.topic) and not self._taken_over(track):
+            return False
+        settings = self._settings
+        batch = track.next_batch(
+            settings.batch_records_max, settings.batch_bytes_max, self.app.consumer_generation_id
+        )
+        if batch is None:
+            return False
+        if not await self._send(batch):
+            track.take_back(batch)
+            return False
+        return True
+
+    def _taken_over(self, track: Track) -> bool:
+        """Recovery has taken the batch of this changelog that went out before, if one did."""
+        batch = track.batch
+        if batch is not None and internals.recovered_offset(self.app, track.tp) >= batch.offset:
+            track.release()
+        return track.batch is None
+
+    async def _send(self, batch: RecordBatch) -> bool:
+        """Give *batch* to Faust's conductor; False when the flow stopped first."""
+        task = asyncio.ensure_future(self.callback(batch))
+        await self.wait_first(task, self.suspend_flow.wait())
+        if not task.done() or task.cancelled():
+            return False
+        task.result()
+        return True
+
+    async def _pass_gaps(self) -> None:
+        """
+        Tell Recovery where a changelog ends when its last offsets carry no record (compacted, or a transaction's marker).
+
+        It waits for a record at the last offset, and none would come.
+        """
+        recovery = internals.recovery_of(self.app)
+        behind = [
+            tp
+            for tp in list(recovery.active_tps)
+            if tp in self._thread.positioned
+            and internals.recovered_offset(self.app, tp) < (internals.active_highwater(self.app, tp) or -1)
+        ]
+        if not behind:
+            return
+        for tp, position in (await self._thread.call_thread(self._thread.positions, behind)).items():
+            track = self._track(tp, self._thread.positioned.get(tp, 0))
+            if track.hold or not self._may_pass(tp) or not self._taken_over(track):
+                continue
+            if position - 1 > internals.recovered_offset(self.app, tp):
+                track.batch = RecordBatch(tp, [], position - 1, self.app.consumer_generation_id, track)
+                await self._send(track.batch)
+
+    # --- watchdog
+
+    @Service.task
+    async def _watch_progress(self) -> None:
+        """End the process when nothing has moved for `stall_timeout_s` although there is something to do."""
+        seen: object = None
+        since_s = monotonic()
+        while not self.should_stop:
+            await self.sleep(self._settings.stall_timeout_s / 20)
+            now = self._progress()
+            if now != seen or await self._is_idle():
+                seen, since_s = now, monotonic()
+            elif monotonic() - since_s > self._settings.stall_timeout_s:
+                self.log.error("nothing moved: %r", now)
+                await end_process(self.app, StreamLost("the stream stands still"))
+                return
+
+    def _progress(self) -> object:
+        recovery = internals.recovery_of(self.app)
+        tracks = {
+            tp: (track.committed, track.finished, len(track.hold)) for tp, track in self._tracks.items()
+        }
+        return self._ready, self.app.consumer_generation_id, dict(recovery.active_offsets), tracks
+
+    async def _is_idle(self) -> bool:
+        """Everything that is there was read and is done."""
+        if not self._ready:
+            return not self.app.rebalancing and not self.assignment()
+        tracks = list(self._tracks.items())
+        if any(track.hold or track.taken for _, track in tracks):
+            return False
+        call = self._thread.call_thread(self._thread.positions, [tp for tp, _ in tracks])
+        try:
+            positions = await asyncio.wait_for(call, _THREAD_CALL_S)
+        except TimeoutError:
+            return False
+        return all(position >= (self.highwater(tp) or 0) for tp, position in positions.items())
+
+
+class Transport(driver.Transport):
+    """What the URL scheme `pqlkafka` stands for (entry point group `faust.transports`)."""
+
+    Consumer = Consumer

@@ -1,0 +1,58 @@
+"""May this worker still write? The time since the last heartbeat that the broker answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pql_stream.errors import StreamLost
+
+# Linux's CLOCK_MONOTONIC stands still while the machine is suspended, and the broker's session does not. Darwin's runs on.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boottime_s() -> float:
+    """Seconds on a clock that also counts the time the machine was suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Lease:
+    """
+    Our entitlement to the partitions that the group gave us.
+
+    It is counted from the moment a heartbeat was *sent*: the broker counted from a later one. Counted from the answer, a
+    process that was frozen with an answer in its socket would wake up, read it, and believe in a session that is over.
+    """
+
+    def __init__(self, valid_s: float, clock: Callable[[], float] = boottime_s) -> None:
+        self.valid_s = valid_s
+        self.clock = clock
+        self._asked_at_s: float | None = None
+
+    def renew(self, asked_at_s: float) -> None:
+        """The broker answered what we sent at *asked_at_s*: we are a member."""
+        self._asked_at_s = asked_at_s
+
+    def lose(self) -> None:
+        """The broker says that we are no member, or of an old generation."""
+        self._asked_at_s = None
+
+    def left_s(self) -> float:
+        """Seconds that the lease is still good for; 0 when it is over."""
+        if self._asked_at_s is None:
+            return 0.0
+        return max(0.0, self._asked_at_s + self.valid_s - self.clock())
+
+    def check(self) -> None:
+        """
+        Call this right before every effect that another owner must not see from us.
+
+        Raises:
+            StreamLost: the partitions may belong to somebody else by now. End the process.
+        """
+        if self.left_s() <= 0.0:
+            raise StreamLost(
+                "the group no longer counts on this worker",
+                why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",
+                what_to_do="nothing: the worker starts again and reads from the last commit",
+            )

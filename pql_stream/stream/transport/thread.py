@@ -1,0 +1,220 @@
+"""The consumer's own thread: seeks, polls, and the watch over the group coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord  # type: ignore[import-untyped]  # aiokafka ships no types
+from aiokafka.errors import IllegalStateError, KafkaError  # type: ignore[import-untyped]  # as above
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from pql_stream.errors import StreamLost
+from pql_stream.stream.transport import internals
+
+if TYPE_CHECKING:
+    from pql_stream.stream.transport.app import BatchApp
+
+_WATCH_S = 0.5
+_ERRORS_MAX = 60
+# Records in one step of a poll. A poll ends at the first step that has enough bytes, so this is what it may overshoot by.
+_CHUNK_RECORDS = 500
+
+
+class Polled(NamedTuple):
+    """Records of one partition, and the number of the seek that they follow (None: there was none)."""
+
+    tp: TP
+    seek: int | None
+    records: list[ConsumerRecord]
+
+
+class Sought(NamedTuple):
+    """The number of a seek, and the committed offset of every partition that was sought."""
+
+    seek: int
+    committed: Mapping[TP, int | None]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """
+    Knows which partitions have a position of the current assignment.
+
+    Everything here runs in the thread, and nothing awaits between a check and the change it allows. `positioned` is read
+    from the main thread.
+    """
+
+    app: BatchApp
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.positioned: dict[TP, int] = {}
+        self._seeks = 0
+        self._poll_error: KafkaError | None = None
+        self._poll_task: asyncio.Task[list[Polled]] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        settings = self.app.settings
+        internals.tune(consumer, fetch_max_wait_ms=settings.fetch_max_wait_ms, isolation=settings.isolation)
+        return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer, and what watches over it."""
+        await super().on_start()
+        internals.watch_answers(self._ensure_consumer(), self.app.lease)
+        self._watcher = asyncio.ensure_future(self._watch_coordinator())
+
+    async def on_thread_stop(self) -> None:
+        """Stop what `on_start` started."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await super().on_thread_stop()
+
+    async def _watch_coordinator(self) -> None:
+        # aiokafka parks a failed join until somebody calls check_errors(). Polls do, but there are none before the first
+        # assignment, and then the worker would stay out of the group for ever.
+        errors = 0
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            consumer = self._ensure_consumer()
+            if internals.is_closed(consumer):
+                continue
+            if self.positioned:
+                errors = 0
+            try:
+                over = internals.check_coordinator(consumer)
+            except KafkaError as exc:
+                errors += 1
+                self.log.warning("the group coordinator refused us, joining again: %r", exc)
+                if errors < _ERRORS_MAX:
+                    continue
+                await self.crash(exc)
+                return
+            if over:
+                await self.crash(StreamLost("aiokafka's group coordination has ended"))
+                return
+
+    # --- positions
+
+    def unposition(self, tps: Iterable[Any] | None = None) -> None:
+        """From here on no record of *tps* (of all partitions) counts, not even of a poll under way."""
+        for tp in list(self.positioned) if tps is None else tps:
+            self.positioned.pop(ensure_TP(tp), None)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._poll_task is not None:
+            self._poll_task.cancel()
+
+    def interrupt_poll(self) -> None:
+        """Let a poll under way come back with what it has. Called from any thread."""
+        self.thread_loop.call_soon_threadsafe(self._interrupt)
+
+    def _position(self, tps: Iterable[Any]) -> int:
+        self._seeks += 1
+        for tp in tps:
+            self.positioned[ensure_TP(tp)] = self._seeks
+        return self._seeks
+
+    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        """Recovery seeks the changelogs here."""
+        self.unposition(partitions)
+        assignment = internals.assignment_of(consumer)
+        await super()._seek_wait(consumer, partitions)
+        if assignment is not None and internals.assignment_of(consumer) is assignment:
+            self._position(partitions)
+
+    async def seek_sources(self, is_changelog: Callable[[str], bool]) -> Sought | None:
+        """
+        Seek every partition that is no changelog to its committed offset, or to where a new group begins.
+
+        None when the assignment changed meanwhile: the recovery of the next one seeks again.
+        """
+        consumer = self._ensure_consumer()
+        assignment = internals.assignment_of(consumer)
+        if assignment is None:
+            return None
+        tps = [tp for tp in assignment.tps if not is_changelog(tp.topic)]
+        self.unposition(tps)
+        committed = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+        if internals.assignment_of(consumer) is not assignment:
+            return None
+        new = [tp for tp in tps if committed[tp] is None]
+        if new:
+            reset = self.app.conf.consumer_auto_offset_reset
+            await (consumer.seek_to_beginning if reset == "earliest" else consumer.seek_to_end)(*new)
+            if internals.assignment_of(consumer) is not assignment:
+                return None
+        for tp in tps:
+            if committed[tp] is not None:
+                consumer.seek(tp, committed[tp])
+        return Sought(self._position(tps), {ensure_TP(tp): offset for tp, offset in committed.items()})
+
+    # --- records
+
+    async def poll(self, tps: list[TP], timeout_s: float, bytes_max: int) -> list[Polled]:
+        """Wait for records of *tps*, at most *timeout_s*; stop at *bytes_max*. Nothing is fetched of other partitions."""
+        if self._poll_error is not None:
+            error, self._poll_error = self._poll_error, None
+            raise error
+        consumer = self._ensure_consumer()
+        if internals.assignment_of(consumer) is None:
+            return []
+        self._pause_all_but(consumer, set(tps))
+        self._poll_task = asyncio.ensure_future(self._get(consumer, tps, timeout_s, bytes_max))
+        try:
+            await asyncio.wait({self._poll_task})
+        finally:
+            self._poll_task.cancel()
+        return [] if self._poll_task.cancelled() else self._poll_task.result()
+
+    def _pause_all_but(self, consumer: AIOKafkaConsumer, wanted: set[TP]) -> None:
+        assigned = {ensure_TP(tp) for tp in consumer.assignment()}
+        paused = {ensure_TP(tp) for tp in consumer.paused()}
+        consumer.pause(*map(driver.ensure_aiokafka_TP, assigned - wanted - paused))
+        consumer.resume(*map(driver.ensure_aiokafka_TP, paused & wanted & assigned))
+
+    async def _get(
+        self, consumer: AIOKafkaConsumer, tps: list[TP], timeout_s: float, bytes_max: int
+    ) -> list[Polled]:
+        polled: list[Polled] = []
+        size, wait_ms = 0, int(timeout_s * 1000)
+        partitions = [driver.ensure_aiokafka_TP(tp) for tp in tps]
+        while size < bytes_max:
+            try:
+                got = await consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=_CHUNK_RECORDS)
+            except asyncio.CancelledError:
+                # What earlier steps have taken is gone from aiokafka: it must be handed on.
+                if polled:
+                    break
+                raise
+            except KafkaError as exc:
+                if not polled:
+                    raise
+                self._poll_error = exc
+                break
+            if not got:
+                break
+            # The seek's number is read in the step that took the records: no await lies between.
+            for tp, records in got.items():
+                polled.append(Polled(ensure_TP(tp), self.positioned.get(ensure_TP(tp)), records))
+                size += sum(max(record.serialized_value_size, 0) for record in records)
+            wait_ms = 0
+        return polled
+
+    async def positions(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """The next offset of each of *tps* that has a position; nothing when one is lost meanwhile."""
+        consumer = self._ensure_consumer()
+        try:
+            return {
+                tp: await consumer.position(driver.ensure_aiokafka_TP(tp))
+                for tp in tps
+                if tp in self.positioned
+            }
+        except IllegalStateError:
+            return {}

@@ -1,0 +1,80 @@
+"""One record of the activity topic, in any of the four input forms, to a `ProductEvent` (CONTRACT.md 2, 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from pql_stream.core.events import ProductEvent
+from pql_stream.errors import InvalidEvent
+from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_attributes, read_cloud_event
+from pql_stream.wire.forms.fields import is_absent
+from pql_stream.wire.forms.native import read_native
+from pql_stream.wire.forms.posthog import is_posthog, read_posthog
+from pql_stream.wire.forms.segment import is_segment, read_segment
+from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
+from pql_stream.wire.times import latest_believed_ms
+
+RECORD_BYTES_MAX: Final = 1024 * 1024
+"""Of a record's value; what is longer is too_large (CONTRACT.md 2)."""
+
+
+def decode_event(
+    value: bytes,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> ProductEvent:
+    """
+    Read one record of the activity topic, or one line of a file without its line end.
+
+    *timestamp_ms* is the record's Kafka timestamp; None or negative means that it has none, and then
+    an event may lie in the future. The first form that fits counts: CloudEvents, Segment, PostHog,
+    native (R11), each recognised by fields that are there and not absent (R5).
+
+    Raises:
+        InvalidEvent: *value* is no product event. Nothing else is ever raised, whatever the bytes and
+            the headers. Of several faults the first of the contract's order is named (R10).
+    """
+    if len(value) > RECORD_BYTES_MAX:
+        raise InvalidEvent("too_large", "", f"over {RECORD_BYTES_MAX} bytes")
+    try:
+        record = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        # The parser's exception carries the whole record, so it is not passed on.
+        raise _why_no_json(value) from None
+    # The first two look at next to nothing and settle most records.
+    if (ARRAY_START in value or len(value) > OBJECTS_ONLY_BYTES_MAX) and is_too_deep(value):
+        raise _too_deep()
+    if record.__class__ is not dict:
+        raise InvalidEvent("not_object", "", "JSON, but not an object")
+    latest_ms = latest_believed_ms(timestamp_ms)
+    attributes = binary_attributes(headers) if headers else None
+    if attributes is not None:
+        return read_cloud_event(attributes, BINARY, record, latest_ms, topic, partition, offset)
+    # `in` before the call that decides: most records have no key of another form.
+    if "specversion" in record and not is_absent(record["specversion"]):
+        return read_cloud_event(record, STRUCTURED, record.get("data"), latest_ms, topic, partition, offset)
+    if "messageId" in record and is_segment(record):
+        return read_segment(record, latest_ms, topic, partition, offset)
+    if "distinct_id" in record and is_posthog(record):
+        return read_posthog(record, latest_ms, topic, partition, offset)
+    return read_native(record, latest_ms, topic, partition, offset)
+
+
+def _why_no_json(value: bytes) -> InvalidEvent:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return InvalidEvent("not_utf8", "", "not valid UTF-8")
+    if is_too_deep(value):
+        return _too_deep()
+    return InvalidEvent("not_json", "", "not valid JSON")
+
+
+def _too_deep() -> InvalidEvent:
+    return InvalidEvent("too_deep", "", f"more than {DEPTH_MAX} arrays and objects open at once")

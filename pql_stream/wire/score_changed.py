@@ -1,0 +1,130 @@
+"""The record of `score-changed`, version 1 (CONTRACT.md 5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from pql_stream.core.changes import Contribution, EventRef, ScoreChange
+from pql_stream.wire.numbers import decimal, rfc3339
+
+SCHEMA = "score-changed/1"
+
+Points = Annotated[int | float, Field(ge=0, le=100, description="at most two decimals")]
+
+
+class MovedByRecord(BaseModel):
+    """The event that last moved a rule's points, and where its record lies."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event_id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+class CauseRecord(MovedByRecord):
+    """The event that made the change; `event` is its name as received."""
+
+    event: str
+
+
+class ContributionRecord(BaseModel):
+    """One rule's part of the score."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rule: str
+    group: str
+    points: Points
+    points_before: Points
+    points_max: Points
+    input: Any = Field(
+        description="what the rule looked at; counts stop at the highest band; null if unknown"
+    )
+    moved_by: MovedByRecord | None
+
+
+class ScoreChangedRecord(BaseModel):
+    """Written whenever the points of any rule of a lead change; consumers drop repeats by `change_id`."""
+
+    model_config = ConfigDict(extra="allow", title="score-changed")
+
+    change_id: str = Field(description="the same for a repeat of the same change")
+    schema_: Literal["score-changed/1"] = Field(alias="schema")
+    mode: Literal["live"]
+    lead_id: str
+    account_id: str | None
+    pack: str
+    pack_version: int
+    sequence: int = Field(
+        ge=1, description="counts the lead's changes under this pack and version, without gaps"
+    )
+    occurred_at: str = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
+    score_before: Points
+    score_after: Points
+    tier_before: str
+    tier_after: str
+    groups: dict[str, Points]
+    contributions: list[ContributionRecord] = Field(
+        description="every rule of the pack; they add up to score_after"
+    )
+    cause: CauseRecord
+
+
+def encode_score_changed(change: ScoreChange) -> bytes:
+    """*change* as a record."""
+    cause = change.cause
+    return orjson.dumps(
+        {
+            "change_id": change.change_id,
+            "schema": SCHEMA,
+            "mode": "live",
+            "lead_id": change.lead_id,
+            "account_id": change.account_id,
+            "pack": change.pack,
+            "pack_version": change.pack_version,
+            "sequence": change.sequence,
+            "occurred_at": rfc3339(change.occurred_at_ms),
+            "score_before": decimal(change.score_before),
+            "score_after": decimal(change.score_after),
+            "tier_before": change.tier_before,
+            "tier_after": change.tier_after,
+            "groups": groups_fields(change.groups),
+            "contributions": [_contribution_fields(part) for part in change.contributions],
+            "cause": {
+                "event_id": cause.event_id,
+                "event": change.cause_event,
+                "topic": cause.topic,
+                "partition": cause.partition,
+                "offset": cause.offset,
+            },
+        }
+    )
+
+
+def groups_fields(groups: dict[str, int]) -> dict[str, int | float]:
+    """Group -> its points as a decimal."""
+    return {group: decimal(points) for group, points in groups.items()}
+
+
+def moved_by_fields(ref: EventRef | None) -> dict[str, Any] | None:
+    """The JSON object of an event reference."""
+    if ref is None:
+        return None
+    return {"event_id": ref.event_id, "topic": ref.topic, "partition": ref.partition, "offset": ref.offset}
+
+
+def _contribution_fields(part: Contribution) -> dict[str, Any]:
+    return {
+        "rule": part.rule,
+        "group": part.group,
+        "points": decimal(part.points),
+        "points_before": decimal(part.points_before),
+        "points_max": decimal(part.points_max),
+        "input": part.input,
+        "moved_by": moved_by_fields(part.moved_by),
+    }
