@@ -7,6 +7,7 @@ PqlError
 ├── InvalidState       the operator: a table row, or a state directory, this version cannot read; stop
 ├── InvalidInput       the operator: a file that cannot be read (missing, a directory, broken gzip)
 ├── BrokerError        the operator: the cluster refuses or lacks something we need; refuse to start
+├── RecordTooLarge     the caller: send something smaller in its place
 ├── StreamLost         nobody: our hold on a partition is gone; the process ends and is started again
 └── InvalidEvent       the producer: dead-letter the bytes, keep going
 """
@@ -49,7 +50,7 @@ class InvalidSettings(PqlError):
 
 @dataclass(frozen=True, slots=True)
 class PackProblem:
-    """One thing wrong with a model pack: where (line from 1, 0 if unknown; path in the document) and what instead."""
+    """One thing wrong with a model pack: where (line from 1, 0 if unknown; path) and what instead."""
 
     line: int
     path: str
@@ -85,6 +86,25 @@ class BrokerError(PqlError):
     """The cluster is away, or refuses or lacks something that we need."""
 
 
+class RecordTooLarge(PqlError):
+    """
+    The broker refuses a record for its size, and always will.
+
+    Attributes: `index`, the record's place in what was to be sent. Those before it are written; it and
+    those behind it are not.
+    """
+
+    def __init__(self, topic: str, index: int, size: int) -> None:
+        super().__init__(
+            f"a record of {size} bytes is too large for {topic}",
+            why="the topic's max.message.bytes is smaller",
+            what_to_do="raise max.message.bytes of the topic (`pql-stream topics apply`)",
+        )
+        self.topic = topic
+        self.index = index
+        self.size = size
+
+
 class StreamLost(PqlError):
     """Our hold on a partition is gone: writing on would spoil the next owner's work."""
 
@@ -93,7 +113,8 @@ class InvalidEvent(PqlError):
     """
     A record that is no product event.
 
-    Attributes: `reason`, one of the closed list of CONTRACT.md 2, and `field`, the part of the record it is about ("" if none).
+    Attributes: `reason`, one of the closed list of CONTRACT.md 2, and `field`, the part of the record that
+    it is about ("" if none).
     """
 
     def __init__(self, reason: RejectReason, field: str = "", detail: str = "") -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 
 
@@ -24,7 +25,6 @@ class Contribution(msgspec.Struct, frozen=True):
     rule: str
     group: str
     points: int
-    points_before: int
     points_max: int
     input: RuleInput
     moved_by: EventRef | None
@@ -35,24 +35,43 @@ class ScoreChange(msgspec.Struct, frozen=True):
     The points of some rule of a lead changed.
 
     *sequence* counts the changes of the lead under this pack and version, from 1, without gaps.
-    *contributions* has every rule of the pack and adds up to *score_after*; *groups* likewise.
+    *points*, *points_before*, *inputs* and *moved_by* have every rule, in the order of the pack; the
+    points add up to the score. They stand side by side because a change is made for the wire, where
+    nine objects a change would cost more than the scoring.
     """
 
     change_id: str
     lead_id: str
     account_id: str | None
-    pack: str
-    pack_version: int
+    pack: CompiledPack
     sequence: int
     occurred_at_ms: int
-    score_before: int
-    score_after: int
-    tier_before: str
-    tier_after: str
-    groups: dict[str, int]
-    contributions: tuple[Contribution, ...]
+    points_before: tuple[int, ...]
+    points: tuple[int, ...]
+    inputs: tuple[RuleInput, ...]
+    moved_by: tuple[EventRef | None, ...]
     cause: EventRef
     cause_event: str
+
+    @property
+    def score_before(self) -> int:
+        """Hundredths."""
+        return sum(self.points_before)
+
+    @property
+    def score_after(self) -> int:
+        """Hundredths."""
+        return sum(self.points)
+
+    @property
+    def tier_before(self) -> str:
+        """The tier of the score before."""
+        return self.pack.tier_of(self.score_before).name
+
+    @property
+    def tier_after(self) -> str:
+        """The tier of the score after."""
+        return self.pack.tier_of(self.score_after).name
 
 
 class Qualification(msgspec.Struct, frozen=True):

@@ -96,11 +96,6 @@ class Feature(msgspec.Struct, frozen=True):
         return self.kind in {"distinct", "distinct_days"}
 
 
-def count_of(value: frozenset[int] | int) -> int:
-    """How many distinct things a distinct feature's value holds."""
-    return value if value.__class__ is int else len(value)  # type: ignore[arg-type]  # mypy does not narrow by __class__
-
-
 def compile_fold(feature: Feature, source: Source) -> Fold:
     """One flat function for *source* of *feature*: what can be decided at load is not asked per event."""
     fold = _FOLDS[feature.kind](feature, source)

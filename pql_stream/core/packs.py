@@ -8,12 +8,12 @@ needs: event name -> folds, feature -> the rules that read it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from hashlib import blake2b
 
 import msgspec
 
 from pql_stream.core.features import Feature, FeatureValue, Fold, compile_fold
-from pql_stream.core.rules import CompiledRule, Rule, compile_rule
+from pql_stream.core.rules import CompiledRule, Features, Rule, RuleInput, compile_rule
 from pql_stream.core.words import word
 
 _PLANS_MAX = 10_000
@@ -71,6 +71,8 @@ class CompiledPack:
         "event_words",
         "features_unset",
         "groups",
+        "id_seed",
+        "input_functions",
         "name",
         "pack",
         "plans",
@@ -95,8 +97,10 @@ class CompiledPack:
             for group in pack.groups
         }
         self.features_unset: tuple[FeatureValue, ...] = tuple(feature.unset for feature in pack.features)
-        points: tuple[Callable[..., int], ...] = tuple(rule.points for rule in self.rules)
-        self.points_unset = tuple(number(self.features_unset) for number in points)
+        self.points_unset = tuple(rule.points(self.features_unset) for rule in self.rules)
+        self.input_functions = tuple(rule.input for rule in self.rules)
+        # Part of every change id, hashed once. Parts of an id are led by their length: none run together.
+        self.id_seed = blake2b(f"{len(pack.name)}:{pack.name}{pack.version}:".encode(), digest_size=16)
         self.profile_slots = tuple((name, slots[name][0]) for name in pack.profile)
         self.event_words: dict[str, Plan] = _plans(pack, self.rules)
         self.plans: dict[str, Plan] = {}
@@ -110,9 +114,21 @@ class CompiledPack:
             plan = self.plans[event_name] = self.event_words.get(word(event_name), ())
         return plan
 
-    def tier_of(self, score: int) -> int:
-        """The place of the tier of a score in hundredths."""
+    def tier_place(self, score: int) -> int:
+        """The place among `tiers`, from 0, of the tier of *score* hundredths."""
         return bisect_right(self.tier_floors, score) - 1
+
+    def tier_of(self, score: int) -> Tier:
+        """The tier of *score* hundredths."""
+        return self.tiers[self.tier_place(score)]
+
+    def group_points(self, points: tuple[int, ...]) -> dict[str, int]:
+        """Group -> its part of *points*, which has every rule's hundredths."""
+        return {group: sum([points[i] for i in members]) for group, members in self.groups.items()}
+
+    def inputs(self, features: Features) -> tuple[RuleInput, ...]:
+        """What each rule looks at, as people see it."""
+        return tuple([shown(features) for shown in self.input_functions])
 
 
 def compile_pack(pack: ModelPack) -> CompiledPack:

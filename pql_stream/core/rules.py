@@ -6,13 +6,13 @@ Points are integers of hundredths, so that contributions add up exactly. Unknown
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from pql_stream.core.features import Feature, FeatureValue, count_of
+from pql_stream.core.features import Feature, FeatureValue
 from pql_stream.core.values import ABOVE_ZERO, Number
 
 Features = tuple[FeatureValue, ...] | list[FeatureValue]
@@ -161,15 +161,13 @@ def _compiled(
 
 
 def _number(source: str | SecondsBetween, slots: Slots) -> Callable[[Features], Number | None]:
-    """The number that a band rule looks at; None where it is unknown."""
+    """The number that a rule looks at; None where it is unknown."""
     if isinstance(source, SecondsBetween):
         return _seconds(slots[source.start][0], slots[source.end][0])
     slot, feature = slots[source]
     if feature.is_count:
-        return lambda features: count_of(features[slot])
-    if feature.kind == "latest":
-        return lambda features: features[slot][2] if features[slot] is not None else None
-    return lambda features: features[slot]
+        return _count(slot)
+    return _latest(slot) if feature.kind == "latest" else itemgetter(slot)
 
 
 def _seconds(start: int, end: int) -> Callable[[Features], float | None]:
@@ -183,35 +181,49 @@ def _seconds(start: int, end: int) -> Callable[[Features], float | None]:
     return seconds
 
 
-def _shown(
-    source: str | SecondsBetween, bands: tuple[Band, ...], slots: Slots
-) -> Callable[[Features], RuleInput]:
-    """The number as people see it: at most two decimals, cut; counts stop at the highest band (R20)."""
+def _count(slot: int) -> Callable[[Features], int]:
+    def count(features: Features) -> int:
+        value = features[slot]
+        return value if value.__class__ is int else len(value)
+
+    return count
+
+
+def _latest(slot: int) -> Callable[[Features], Any]:
+    def latest(features: Features) -> Any:  # noqa: ANN401 - a word or a number
+        stamped = features[slot]
+        return None if stamped is None else stamped[2]
+
+    return latest
+
+
+def _shown(source: str | SecondsBetween, highest: int, slots: Slots) -> Callable[[Features], RuleInput]:
+    """The number as people see it: a count stops at *highest*; else two decimals at most, cut (R20)."""
     number = _number(source, slots)
-    if isinstance(source, str) and slots[source][1].is_count:
-        highest = highest_count(bands)
-        return lambda features: min(number(features) or 0, highest)
-    return lambda features: cut(number(features))
+    if isinstance(source, SecondsBetween) or not slots[source][1].is_count:
+        return lambda features: cut(number(features))
+    if slots[source][1].at_most <= highest:
+        return number
+    return lambda features: min(number(features) or 0, highest)
 
 
 def cut(number: Number | None) -> Number | None:
     """
-    Two decimals, towards zero, so that a number never shows the bound of the next band.
+    Two decimals, cut downwards, so that a number never shows the bound of the next band.
 
     What is above zero stays so: bands may begin right there.
     """
     if number.__class__ is not float or number is None:
         return number
-    size = abs(number)
-    nearest = round(size, 2)
-    shown = nearest if nearest <= size else round(nearest - 0.01, 2)
-    return math.copysign(shown or (ABOVE_ZERO if size else 0.0), number)
+    nearest = round(number, 2)
+    shown = nearest if nearest <= number else round(nearest - 0.01, 2)
+    return shown or (ABOVE_ZERO if number > 0 else 0)
 
 
 def _compile_at_least(rule: AtLeastRule, slots: Slots) -> CompiledRule:
     number = _number(rule.input, slots)
     falling = tuple((band.bound, band.above, band.points, band.reason) for band in reversed(rule.bands))
-    shown = _shown(rule.input, rule.bands, slots)
+    shown = _shown(rule.input, highest_count(rule.bands), slots)
 
     def points(features: Features) -> int:
         value = number(features)
@@ -234,7 +246,7 @@ def _compile_at_least(rule: AtLeastRule, slots: Slots) -> CompiledRule:
 def _compile_below(rule: BelowRule, slots: Slots) -> CompiledRule:
     number = _number(rule.input, slots)
     rising = tuple((band.bound, band.points, band.reason) for band in rule.bands)
-    shown = _shown(rule.input, rule.bands, slots)
+    shown = _shown(rule.input, highest_count(rule.bands), slots)
 
     # Unknown earns nothing, exactly like too late, and so does less than nothing: a first success
     # before the trial began is a fault of somebody's clock.
@@ -255,33 +267,25 @@ def _compile_below(rule: BelowRule, slots: Slots) -> CompiledRule:
 
 
 def _compile_linear(rule: LinearRule, slots: Slots) -> CompiledRule:
-    # (name, number, hundredths for each, highest count; None where the input is no count)
-    parts = tuple(
-        (
-            name,
-            _number(name, slots),
-            each,
-            linear_count(rule.points_max, each) if slots[name][1].is_count else None,
-        )
-        for name, each in rule.points_each
-    )
     points_max = rule.points_max
+    numbers = tuple((_number(name, slots), each) for name, each in rule.points_each)
+    inputs = tuple(
+        (name, _shown(name, linear_count(points_max, each), slots)) for name, each in rule.points_each
+    )
 
     def points(features: Features) -> int:
         total = 0
-        for _, number, each, _ in parts:
+        for number, each in numbers:
             value = number(features)
             if value:
                 # A double times hundredths may be beyond an integer; the cap ends it first.
                 total += int(min(value * each, points_max))
         return min(total, points_max)
 
-    def shown(features: Features) -> RuleInput:
-        values = {
-            name: min(number(features) or 0, highest) if highest is not None else cut(number(features))
-            for name, number, _, highest in parts
-        }
-        return values if len(values) > 1 else values[parts[0][0]]
+    def shown_together(features: Features) -> RuleInput:
+        return {name: shown(features) for name, shown in inputs}
+
+    shown = inputs[0][1] if len(inputs) == 1 else shown_together
 
     def reason(features: Features) -> str:
         value = shown(features)
@@ -291,15 +295,11 @@ def _compile_linear(rule: LinearRule, slots: Slots) -> CompiledRule:
 
 
 def _compile_words(rule: WordsRule, slots: Slots) -> CompiledRule:
-    slot = slots[rule.input][0]
+    shown = _latest(slots[rule.input][0])
     points_by_word = dict(rule.points)
 
-    def shown(features: Features) -> RuleInput:
-        return features[slot][2] if features[slot] is not None else None
-
     def points(features: Features) -> int:
-        stamped = features[slot]
-        return points_by_word.get(stamped[2], 0) if stamped is not None else 0
+        return points_by_word.get(shown(features), 0)
 
     def reason(features: Features) -> str:
         return _sentence(rule.reason, rule.input, shown(features))
@@ -327,8 +327,10 @@ def _compile_greatest(rule: GreatestRule, slots: Slots) -> CompiledRule:
             greatest = max(greatest, number(features))
         return greatest
 
+    inputs = tuple(("_".join(part.reads), part.input) for part in parts)
+
     def shown(features: Features) -> RuleInput:
-        return {"_".join(part.reads): part.input(features) for part in parts}
+        return {name: part_input(features) for name, part_input in inputs}
 
     def reason(features: Features) -> str:
         return max(parts, key=lambda part: part.points(features)).reason(features)

@@ -127,88 +127,53 @@ def _moved(
 def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: CompiledPack) -> Step:
     """*state* with its features already folded, and what is to be said about it."""
     before = state.pack
-    moved_by_event = EventRef(event.event_id, event.topic, event.partition, event.offset)
+    cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
     points_, moved_by_ = list(before.points), list(before.moved_by)
     for i, points_after in moved.items():
         points_[i] = points_after
-        moved_by_[i] = moved_by_event
+        moved_by_[i] = cause
     points, moved_by = tuple(points_), tuple(moved_by_)
-    change = _change(state, points, moved_by, event, pack)
-    tier = pack.tier_of(change.score_after)
+    sequence = before.sequence + 1
+    change = ScoreChange(
+        _change_id(event, sequence, pack),
+        event.lead_id,
+        state.account_id,
+        pack,
+        sequence,
+        event.occurred_at_ms,
+        before.points,
+        points,
+        pack.inputs(state.features),
+        moved_by,
+        cause,
+        event.name,
+    )
+    tier = pack.tier_place(sum(points))
     qualification = None
     announced = before.announced
     if tier > announced:
-        qualification = _qualification(change, state.features, tier, announced, pack)
+        qualification = _qualification(change, state.features, tier, announced)
         announced = tier
-    after = PackState(points, moved_by, change.sequence, announced)
+    after = PackState(points, moved_by, sequence, announced)
     scored = LeadState(state.first_seen_at_ms, state.last_seen_at_ms, state.account, state.features, after)
     return Step(scored, change, qualification)
 
 
-def _change(
-    state: LeadState,
-    points: tuple[int, ...],
-    moved_by: tuple[EventRef | None, ...],
-    event: ProductEvent,
-    pack: CompiledPack,
-) -> ScoreChange:
-    before = state.pack
-    sequence = before.sequence + 1
-    score_before, score_after = sum(before.points), sum(points)
-    return ScoreChange(
-        change_id=_id("change", event.lead_id, pack.name, str(pack.version), str(sequence), event.event_id),
-        lead_id=event.lead_id,
-        account_id=state.account_id,
-        pack=pack.name,
-        pack_version=pack.version,
-        sequence=sequence,
-        occurred_at_ms=event.occurred_at_ms,
-        score_before=score_before,
-        score_after=score_after,
-        tier_before=pack.tiers[pack.tier_of(score_before)].name,
-        tier_after=pack.tiers[pack.tier_of(score_after)].name,
-        groups=group_points(points, pack),
-        contributions=contributions(state.features, points, before.points, moved_by, pack),
-        cause=EventRef(event.event_id, event.topic, event.partition, event.offset),
-        cause_event=event.name,
-    )
-
-
-def group_points(points: tuple[int, ...], pack: CompiledPack) -> dict[str, int]:
-    """Group -> its points in hundredths."""
-    return {group: sum([points[i] for i in members]) for group, members in pack.groups.items()}
-
-
-def contributions(
-    features: Features,
-    points: tuple[int, ...],
-    points_before: tuple[int, ...],
-    moved_by: tuple[EventRef | None, ...],
-    pack: CompiledPack,
-) -> tuple[Contribution, ...]:
-    """Every rule's part, in the order of the pack; together they are the score."""
+def contributions(state: LeadState, pack: CompiledPack) -> tuple[Contribution, ...]:
+    """Every rule's part of the score of *state*, in the order of the pack; together they are the score."""
+    scored = state.pack
+    parts = zip(pack.rules, scored.points, pack.inputs(state.features), scored.moved_by, strict=True)
     return tuple(
-        [
-            Contribution(
-                rule.name,
-                rule.group,
-                points[i],
-                points_before[i],
-                rule.points_max,
-                rule.input(features),
-                moved_by[i],
-            )
-            for i, rule in enumerate(pack.rules)
-        ]
+        Contribution(rule.name, rule.group, points, rule.points_max, shown, moved_by)
+        for rule, points, shown, moved_by in parts
     )
 
 
-def _qualification(
-    change: ScoreChange, features: Features, tier: int, announced: int, pack: CompiledPack
-) -> Qualification:
+def _qualification(change: ScoreChange, features: Features, tier: int, announced: int) -> Qualification:
+    pack = change.pack
     reached = pack.tiers[tier]
     return Qualification(
-        qualification_id=_id("qualification", change.lead_id, pack.name, reached.name),
+        qualification_id=_qualification_id(change.lead_id, pack.name, reached.name),
         lead_id=change.lead_id,
         account_id=change.account_id,
         pack=pack.name,
@@ -220,15 +185,15 @@ def _qualification(
         handoff=reached.handoff,
         occurred_at_ms=change.occurred_at_ms,
         change_id=change.change_id,
-        reasons=reasons(features, change.contributions, pack),
+        reasons=reasons(features, change.points, pack),
         profile={name: _profile_value(features[slot]) for name, slot in pack.profile_slots},
     )
 
 
-def reasons(features: Features, parts: tuple[Contribution, ...], pack: CompiledPack) -> tuple[str, ...]:
+def reasons(features: Features, points: tuple[int, ...], pack: CompiledPack) -> tuple[str, ...]:
     """A sentence for every rule that earned points, the largest first; equal ones in the pack's order."""
-    earned = sorted((i for i, part in enumerate(parts) if part.points), key=lambda i: -parts[i].points)
-    return tuple(f"{pack.rules[i].reason(features)} (+{_decimal(parts[i].points)})" for i in earned)
+    earned = sorted((i for i, given in enumerate(points) if given), key=lambda i: -points[i])
+    return tuple(f"{pack.rules[i].reason(features)} (+{_decimal(points[i])})" for i in earned)
 
 
 def _profile_value(value: FeatureValue) -> Any:  # noqa: ANN401 - a JSON value
@@ -240,6 +205,13 @@ def _decimal(hundredths: int) -> str:
     return f"{whole}.{rest:02}".rstrip("0") if rest else str(whole)
 
 
-def _id(*parts: str) -> str:
-    """128 bits of a hash over *parts*, as hex. Each part is led by its length: no two lists run together."""
-    return blake2b("".join([f"{len(part)}:{part}" for part in parts]).encode(), digest_size=16).hexdigest()
+def _change_id(event: ProductEvent, sequence: int, pack: CompiledPack) -> str:
+    """128 bits over lead, pack, version, sequence and causing event, as hex."""
+    hash_ = pack.id_seed.copy()
+    hash_.update(f"{len(event.lead_id)}:{event.lead_id}{sequence}:{event.event_id}".encode())
+    return hash_.hexdigest()
+
+
+def _qualification_id(lead_id: str, pack: str, tier: str) -> str:
+    """128 bits over lead, pack and tier, as hex."""
+    return blake2b(f"{len(lead_id)}:{lead_id}{len(pack)}:{pack}{tier}".encode(), digest_size=16).hexdigest()

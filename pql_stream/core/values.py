@@ -44,8 +44,9 @@ def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def read_label(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """A word, or an integer as an id: a feature may be named by its number (R15)."""
-    return read_word(value) if value.__class__ is str else read_id(value)
+    """A word; an integer is the word of its decimals, for a feature may be named by its number (R15)."""
+    label = value if value.__class__ is str else read_id(value)
+    return None if label is None else word(label) or None
 
 
 def read_number(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value

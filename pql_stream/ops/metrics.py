@@ -13,6 +13,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,7 +28,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFam
 from prometheus_client.registry import Collector
 
 import pql_stream
-from pql_stream.stream.metrics import BatchReport, PartitionId, PartitionProgress
+from pql_stream.core.words import word
+from pql_stream.errors import RejectReason
+from pql_stream.stream.metrics import BatchReport, PartitionId, PartitionProgress, Rejection
 
 MODE = "live"
 """Replays have no metrics of their own yet; the label is there so that they never mix with live traffic."""
@@ -46,16 +49,17 @@ class PrometheusMeter:
     """
     A `Meter` whose numbers `render` writes as a page.
 
-    *event_names* are the names that become labels, *clock* gives seconds since 1970. Each meter has a registry
-    of its own, so two of them in one process do not meet.
+    *event_names* are the names that become labels, *clock* gives seconds since 1970. Each meter has its own
+    registry, so two of them in one process do not meet.
     """
 
     def __init__(self, event_names: Iterable[str], *, clock: Callable[[], float] = time.time) -> None:
         # Process-wide, and before any counter: `_created` doubles the series of a page and nothing reads it.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no type here
         self.registry = CollectorRegistry(auto_describe=True)
-        self._event_names = frozenset(event_names)
+        self._event_labels = {word(name): name for name in event_names}
         self._declare_counters()
+        self._start_rejections_at_zero()
         self._declare_state()
         self._latency = _BulkHistogram(
             "pql_event_to_score_seconds",
@@ -87,6 +91,13 @@ class PrometheusMeter:
             registry=self.registry,
         )
         self._rebalances = Counter("pql_rebalances", "Rebalances that ended", registry=self.registry)
+
+    def _start_rejections_at_zero(self) -> None:
+        """As for tiers in `pack_loaded`. Only a bug of ours can fail in scoring."""
+        rejections = [Rejection("decode", reason) for reason in get_args(RejectReason)]
+        for rejection in (*rejections, Rejection("score", "internal_error")):
+            self._rejected.labels(MODE, *rejection)
+            self._dead_letters.labels(*rejection)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"pql_{name}", documentation, ["mode", *labels], registry=self.registry)
@@ -120,9 +131,13 @@ class PrometheusMeter:
             faust=importlib.metadata.version("faust-streaming"),  # importing faust would parse sys.argv
         ).set(1)
 
-    def pack_loaded(self, pack: str, version: int, sha256: str) -> None:
+    def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Show that this pack scores."""
         self._pack.labels(pack, str(version), sha256).set(1)
+        # From 0: a counter that appears with its first value hides it from increase(), so from alerts.
+        for tier in tiers:
+            self._changed.labels(MODE, tier, pack, str(version))
+            self._qualified.labels(MODE, tier, pack, str(version))
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
         """Count a rebalance; forget the partitions that others own now."""
@@ -169,7 +184,7 @@ class PrometheusMeter:
     def _by_label(self, accepted: Mapping[str, int]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for name, count in accepted.items():
-            label = name if name in self._event_names else OTHER
+            label = self._event_labels.get(word(name), OTHER)
             counts[label] = counts.get(label, 0) + count
         return counts
 

@@ -88,27 +88,35 @@ class EventFile:
                 content = content[:-1].removesuffix(b"\r")
             elif len(content) > RECORD_BYTES_MAX:
                 content = _rest_dropped(content, stream)
-            if content.strip():
+            if not _is_blank(content):
                 yield Line(self.name, number, content)
 
 
+def _is_blank(content: bytes) -> bool:
+    """Nothing but what `str.strip` takes away (R14)."""
+    if content.startswith(b"{"):
+        return False
+    try:
+        return not content.decode().strip()
+    except UnicodeDecodeError:
+        return False
+
+
 def _rest_dropped(content: bytes, stream: IO[bytes]) -> bytes:
-    """The beginning of a line over the limit, which is read to its end; blank if the whole of it is."""
-    beginning = content[: RECORD_BYTES_MAX + 1]
-    while content and not content.endswith(b"\n"):
-        content = stream.readline(RECORD_BYTES_MAX)
-        if not beginning.strip() and content.strip():
-            beginning = content.rjust(RECORD_BYTES_MAX + 1)
-    return beginning
+    """The beginning of a line over the limit, which is read to its end."""
+    rest = content
+    while rest and not rest.endswith(b"\n"):
+        rest = stream.readline(RECORD_BYTES_MAX)
+    return content
 
 
 def _stdin() -> io.BufferedReader:
-    return cast(io.BufferedReader, sys.stdin.buffer)  # what it is, unless somebody replaced it
+    return cast("io.BufferedReader", sys.stdin.buffer)  # what it is, unless somebody replaced it
 
 
 def _decompressed(raw: io.BufferedReader) -> IO[bytes]:
     if raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     return raw
 
 

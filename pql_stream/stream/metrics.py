@@ -46,10 +46,9 @@ class BatchReport:
     """
     One batch of one partition, after its effects were acknowledged. What is left out did not happen.
 
-    `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by name:
-    the pack's name for it, or anything else for a name the pack does not know. `changed` counts score changes by
-    the tier after them. `event_to_score_s` has one value an accepted event: seconds from the record's Kafka
-    timestamp (the origin's, if re-keyed) to now.
+    `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by
+    their name as received. `changed` counts score changes by the tier after them. `event_to_score_s` has one
+    value an accepted event: seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now.
     """
 
     topic: str
@@ -71,7 +70,8 @@ class PartitionProgress:
     How far a partition is.
 
     `lag_records` is the broker's end offset less our position. `record_at_s` and `committed_at_s` are seconds
-    since 1970: the Kafka timestamp of the last record done, and the time of the last commit that moved the offset.
+    since 1970: the Kafka timestamp of the last record done, and the time of the last commit that moved the
+    offset.
     """
 
     lag_records: int
@@ -82,7 +82,7 @@ class PartitionProgress:
 class Meter(Protocol):
     """Takes the numbers of one worker. Never raises, never waits."""
 
-    def pack_loaded(self, pack: str, version: int, sha256: str) -> None:
+    def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Scoring runs by this pack from now on; *sha256* is of its file, in hexadecimal."""
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
@@ -104,7 +104,7 @@ class Meter(Protocol):
 class NoMeter:
     """A `Meter` that drops everything, for runs that nobody watches."""
 
-    def pack_loaded(self, pack: str, version: int, sha256: str) -> None:
+    def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Drop it."""
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:

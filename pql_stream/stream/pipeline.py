@@ -7,7 +7,6 @@ No Faust and no client library here: where records go and rows lie comes in as p
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,9 +26,6 @@ class Batch(Protocol):
     def partition(self) -> int: ...
     @property
     def records(self) -> Sequence[SourceRecord]: ...
-
-    def done(self) -> None:
-        """All effects are durable: the offset may be committed."""
 
 
 class Rows(Protocol):
@@ -67,17 +63,16 @@ class Ports:
 
 
 class Pipeline:
-    """Scores batches; those of one partition number, which share their rows, one at a time."""
+    """Scores batches. Those of one partition number share their rows: hand them in one at a time."""
 
     def __init__(self, scorer: Scorer, topics: Topics, ports: Ports) -> None:
         self._scorer = scorer
         self._topics = topics
         self._ports = ports
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def handle(self, batch: Batch) -> None:
         """
-        Score *batch*, and mark it done when nothing of it can be lost any more.
+        Score *batch*; on return nothing of it can be lost any more, and its offset may be committed.
 
         Sends before it stores: a crash in between repeats the events, and the repeat folds to the same
         state and writes the same ids. The other order would lose changes, because the stored row would
@@ -88,28 +83,26 @@ class Pipeline:
             InvalidState: a row cannot be continued from.
         """
         ports = self._ports
-        async with self._locks[batch.partition]:
-            started_at = ports.clock()
-            reading = self._scorer.read(batch.records)
-            rows = ports.rows.get_many(batch.partition, reading.keys.values())
-            effects = self._scorer.score(reading, rows)
-            scored_at = ports.clock()
+        started_at_s = ports.clock()
+        reading = self._scorer.read(batch.records)
+        rows = ports.rows.get_many(batch.partition, reading.keys.values())
+        effects = self._scorer.score(reading, rows)
+        scored_at_s = ports.clock()
+        ports.check_lease()
+        await self._send(batch.partition, effects)
+        sent_at_s = ports.clock()
+        if effects.rows:
             ports.check_lease()
-            await self._send(batch.partition, effects)
-            sent_at = ports.clock()
-            if effects.rows:
-                ports.check_lease()
-                await ports.rows.write_many(batch.partition, effects.rows)
-            batch.done()
-        stored_at = ports.clock()
+            await ports.rows.write_many(batch.partition, effects.rows)
+        stored_at_s = ports.clock()
         for bug in effects.counts.bugs:
             ports.log_bug(bug)
         seconds: dict[BatchStage, float] = {
-            "score": scored_at - started_at,
-            "send": sent_at - scored_at,
-            "store": stored_at - sent_at,
+            "score": scored_at_s - started_at_s,
+            "send": sent_at_s - scored_at_s,
+            "store": stored_at_s - sent_at_s,
         }
-        ports.meter.batch_done(_report(batch, effects, seconds, stored_at))
+        ports.meter.batch_done(_report(batch, effects, seconds, stored_at_s))
 
     async def _send(self, partition: int, effects: Effects) -> None:
         """

@@ -28,6 +28,9 @@ from pql_stream.wire.rekeyed import Origin, read_origin, rekeyed_headers
 from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
 
+_FORWARDED_BYTES_MAX = 2_500_000
+"""What surely fits, uncompressed and with our headers, into the 3 MiB of the re-keyed topic."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -121,12 +124,15 @@ class Scorer:
         }
         after: dict[str, LeadState] = dict(before)
         for record, origin, event in reading.events:
-            if event.lead_id not in after and self._is_elsewhere(
-                record, event, effects, origin, reading.keys
-            ):
-                continue
+            key = reading.keys[event.lead_id]
             try:
-                self._score_event(event, after, effects, reading.keys)
+                if event.lead_id not in after and (home := self._home_elsewhere(record, key)) is not None:
+                    effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, origin))
+                    effects.counts.rekeyed += 1
+                    continue
+                self._score_event(event, key, after, effects)
+            except InvalidEvent as exc:
+                _reject(reading, record, origin, exc, "score")
             except Exception:  # noqa: BLE001 - as above; advance() left the state as it was
                 _reject_bug(reading, record, origin, "score")
             else:
@@ -141,11 +147,10 @@ class Scorer:
         return effects
 
     def _score_event(
-        self, event: ProductEvent, after: dict[str, LeadState], effects: Effects, keys: Mapping[str, bytes]
+        self, event: ProductEvent, key: bytes, after: dict[str, LeadState], effects: Effects
     ) -> None:
         step = advance(after.get(event.lead_id), event, self._pack)
         if step.change is not None:
-            key = keys[event.lead_id]
             change = OutRecord(key, encode_score_changed(step.change))
             if step.qualification is not None:
                 effects.qualifications.append(OutRecord(key, encode_pql_qualified(step.qualification)))
@@ -163,30 +168,30 @@ class Scorer:
             return origin
         return Origin(record.topic, record.partition, record.offset, record.timestamp)
 
-    def _is_elsewhere(
-        self,
-        record: SourceRecord,
-        event: ProductEvent,
-        effects: Effects,
-        origin: Origin,
-        keys: Mapping[str, bytes],
-    ) -> bool:
+    def _home_elsewhere(self, record: SourceRecord, key: bytes) -> int | None:
         """
-        Forward *event* if its lead belongs to another partition.
+        The partition that the lead of *key* belongs to, if it is not the one that *record* lies on.
 
         Asked only for leads without a row here: one that has a row is at home, and hashing costs
         microseconds. A record is never forwarded twice: on the re-keyed topic it counts where it lies.
         """
         if record.topic == self._rekeyed_topic:
-            return False
-        key = keys[event.lead_id]
+            return None
         home = partition_of(key, self._partitions)
-        if home == record.partition:
-            return False
-        forwarded = OutRecord(key, record.value, rekeyed_headers(list(record.headers), origin))
-        effects.rekeyed.setdefault(home, []).append(forwarded)
-        effects.counts.rekeyed += 1
-        return True
+        return None if home == record.partition else home
+
+
+def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:
+    """
+    *record* for the topic of re-keyed records.
+
+    Raises:
+        InvalidEvent: it is too large for that topic: an event of a megabyte with as much in its headers.
+    """
+    size = len(record.value or b"") + sum(len(name) + len(content) for name, content in record.headers)
+    if size > _FORWARDED_BYTES_MAX:
+        raise InvalidEvent("too_large", "headers", "too much to be forwarded to the lead's partition")
+    return OutRecord(key, record.value, rekeyed_headers(list(record.headers), origin))
 
 
 def _reject(

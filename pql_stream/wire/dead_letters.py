@@ -29,6 +29,11 @@ def dead_letter_headers(
     ]
 
 
+def is_ours(header: tuple[str, bytes]) -> bool:
+    """Did we add this header to the dead letter? (A producer may have used the name as well.)"""
+    return header[0].startswith("pql-dlq-")
+
+
 def stub(value: bytes, headers: Headers) -> tuple[bytes, Headers]:
     """
     What stands for a dead letter that the broker does not take even compressed: its size and SHA-256.

@@ -1,4 +1,4 @@
-"""One record of the activity topic, in any of the four input forms, to a `ProductEvent` (CONTRACT.md 2, 9)."""
+"""One record of the activity topic, in any of the four forms, to a `ProductEvent` (CONTRACT.md 2, 9)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import orjson
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.errors import InvalidEvent
-from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_attributes, read_cloud_event
-from pql_stream.wire.forms.fields import is_absent
+from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_record, read_cloud_event
+from pql_stream.wire.forms.fields import JsonObject, is_absent
 from pql_stream.wire.forms.native import read_native
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
 from pql_stream.wire.forms.segment import is_segment, read_segment
 from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
-from pql_stream.wire.times import latest_believed_ms
+from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
 
 RECORD_BYTES_MAX: Final = 1024 * 1024
 """Of a record's value; what is longer is too_large (CONTRACT.md 2)."""
@@ -26,6 +26,7 @@ def decode_event(
     topic: str,
     partition: int,
     offset: int,
+    *,
     timestamp_ms: int | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> ProductEvent:
@@ -52,16 +53,27 @@ def decode_event(
         raise _too_deep()
     if record.__class__ is not dict:
         raise InvalidEvent("not_object", "", "JSON, but not an object")
-    latest_ms = latest_believed_ms(timestamp_ms)
-    attributes = binary_attributes(headers) if headers else None
-    if attributes is not None:
-        return read_cloud_event(attributes, BINARY, record, latest_ms, topic, partition, offset)
-    # `in` before the call that decides: most records have no key of another form.
-    if "specversion" in record and not is_absent(record["specversion"]):
-        return read_cloud_event(record, STRUCTURED, record.get("data"), latest_ms, topic, partition, offset)
-    if "messageId" in record and is_segment(record):
+    latest_ms = LATEST_MS
+    if timestamp_ms is not None and 0 <= timestamp_ms < LATEST_MS - AHEAD_MS_MAX:
+        latest_ms = timestamp_ms + AHEAD_MS_MAX
+    if headers:
+        binary = binary_record(headers, record)
+        if binary is not None:
+            return read_cloud_event(binary, latest_ms, topic, partition, offset, names=BINARY)
+    # Most records have none of these keys, so they are looked for before anybody is asked what they mean.
+    if "specversion" in record or "messageId" in record or "distinct_id" in record:
+        return _read_foreign(record, latest_ms, topic, partition, offset)
+    return read_native(record, latest_ms, topic, partition, offset)
+
+
+def _read_foreign(
+    record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int
+) -> ProductEvent:
+    if not is_absent(record.get("specversion")):
+        return read_cloud_event(record, latest_ms, topic, partition, offset, names=STRUCTURED)
+    if is_segment(record):
         return read_segment(record, latest_ms, topic, partition, offset)
-    if "distinct_id" in record and is_posthog(record):
+    if is_posthog(record):
         return read_posthog(record, latest_ms, topic, partition, offset)
     return read_native(record, latest_ms, topic, partition, offset)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, contributions, group_points
+from pql_stream.core.transition import LeadState, contributions
 from pql_stream.wire.numbers import decimal, rfc3339
 from pql_stream.wire.score_changed import groups_fields, moved_by_fields
 
@@ -20,8 +20,8 @@ def lead_score_fields(lead_id: str, state: LeadState, pack: CompiledPack) -> dic
         "pack": pack.name,
         "pack_version": pack.version,
         "score": decimal(score),
-        "tier": pack.tiers[pack.tier_of(score)].name,
-        "groups": groups_fields(group_points(points, pack)),
+        "tier": pack.tier_of(score).name,
+        "groups": groups_fields(pack.group_points(points)),
         "contributions": [
             {
                 "rule": part.rule,
@@ -31,7 +31,7 @@ def lead_score_fields(lead_id: str, state: LeadState, pack: CompiledPack) -> dic
                 "input": part.input,
                 "moved_by": moved_by_fields(part.moved_by),
             }
-            for part in contributions(state.features, points, points, state.pack.moved_by, pack)
+            for part in contributions(state, pack)
         ],
         "first_seen_at": rfc3339(state.first_seen_at_ms),
         "last_seen_at": rfc3339(state.last_seen_at_ms),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from pql_stream.core.changes import Contribution, EventRef, ScoreChange
+from pql_stream.core.changes import EventRef, ScoreChange
 from pql_stream.wire.numbers import decimal, rfc3339
 
 SCHEMA = "score-changed/1"
@@ -77,6 +77,7 @@ class ScoreChangedRecord(BaseModel):
 
 def encode_score_changed(change: ScoreChange) -> bytes:
     """*change* as a record."""
+    pack = change.pack
     cause = change.cause
     return orjson.dumps(
         {
@@ -85,16 +86,16 @@ def encode_score_changed(change: ScoreChange) -> bytes:
             "mode": "live",
             "lead_id": change.lead_id,
             "account_id": change.account_id,
-            "pack": change.pack,
-            "pack_version": change.pack_version,
+            "pack": pack.name,
+            "pack_version": pack.version,
             "sequence": change.sequence,
             "occurred_at": rfc3339(change.occurred_at_ms),
             "score_before": decimal(change.score_before),
             "score_after": decimal(change.score_after),
             "tier_before": change.tier_before,
             "tier_after": change.tier_after,
-            "groups": groups_fields(change.groups),
-            "contributions": [_contribution_fields(part) for part in change.contributions],
+            "groups": groups_fields(pack.group_points(change.points)),
+            "contributions": _contributions_fields(change),
             "cause": {
                 "event_id": cause.event_id,
                 "event": change.cause_event,
@@ -118,13 +119,19 @@ def moved_by_fields(ref: EventRef | None) -> dict[str, Any] | None:
     return {"event_id": ref.event_id, "topic": ref.topic, "partition": ref.partition, "offset": ref.offset}
 
 
-def _contribution_fields(part: Contribution) -> dict[str, Any]:
-    return {
-        "rule": part.rule,
-        "group": part.group,
-        "points": decimal(part.points),
-        "points_before": decimal(part.points_before),
-        "points_max": decimal(part.points_max),
-        "input": part.input,
-        "moved_by": moved_by_fields(part.moved_by),
-    }
+def _contributions_fields(change: ScoreChange) -> list[dict[str, Any]]:
+    parts = zip(
+        change.pack.rules, change.points, change.points_before, change.inputs, change.moved_by, strict=True
+    )
+    return [
+        {
+            "rule": rule.name,
+            "group": rule.group,
+            "points": decimal(points),
+            "points_before": decimal(points_before),
+            "points_max": decimal(rule.points_max),
+            "input": shown,
+            "moved_by": moved_by_fields(moved_by),
+        }
+        for rule, points, points_before, shown, moved_by in parts
+    ]

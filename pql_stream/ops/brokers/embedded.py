@@ -23,11 +23,13 @@ class EmbeddedKafka:
     It listens on a real socket, so other processes can connect. It lives in threads of librdkafka inside this
     process. The C interface is rdkafka_mock.h. Its limits:
 
-    - It keeps about 5 MB a partition, in memory: older batches are dropped, whether they were read or not. A reader
-      that is further behind loses records, so whoever writes must wait for the reader.
-    - No CreateTopics: the topics given here are there, with these partitions; any other that is asked for comes into being
-      with 4 partitions.
+    - It keeps about 5 MB a partition, in memory: older batches are dropped, whether they were read or not. A
+      reader that is further behind loses records, so whoever writes must wait for the reader.
+    - No CreateTopics: the topics given here are there, with these partitions; any other that is asked for
+      comes into being with 4 partitions.
     - No compaction, no retention by time, no topic settings (it takes any record size), no describe requests.
+    - A group's first member is assigned at once; any later change of members takes the members' session timeout
+      less 1 s, also when the group is empty again.
     - Transactions and groups are answered by rote: good enough to connect, no proof of anything.
     """
 
@@ -49,8 +51,12 @@ class EmbeddedKafka:
         if not self._cluster:
             self.close()
             raise _unusable("the mock cluster did not start")
+        # Else every group's first assignment takes 3 s longer.
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         for name, partitions in topics.items():
-            code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, _BROKERS)
+            code = self._library.rd_kafka_mock_topic_create(
+                self._cluster, name.encode(), partitions, _BROKERS
+            )
             if code != 0:
                 self.close()
                 raise _unusable(f"topic {name}: {KafkaError(code).str()}")
@@ -86,7 +92,9 @@ class EmbeddedKafka:
 
 
 def _load_library() -> ctypes.CDLL:
-    """The librdkafka that confluent-kafka itself uses: looking a name up in its module also looks in what that is linked to."""
+    """The librdkafka that confluent-kafka itself uses."""
+    # A name that is looked up in its extension module is also looked up in what that is linked to, so this
+    # finds the library of the wheel (Linux, macOS) and one of the system alike.
     library = ctypes.CDLL(cimpl.__file__)
     pointer, number, text, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t
     declarations: dict[str, tuple[Any, list[Any]]] = {
@@ -97,6 +105,7 @@ def _load_library() -> ctypes.CDLL:
         "rd_kafka_mock_cluster_new": (pointer, [pointer, number]),
         "rd_kafka_mock_cluster_bootstraps": (text, [pointer]),
         "rd_kafka_mock_cluster_destroy": (None, [pointer]),
+        "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_topic_create": (number, [pointer, text, number, number]),
     }
     for name, (result, arguments) in declarations.items():

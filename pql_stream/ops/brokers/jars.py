@@ -62,13 +62,14 @@ def find_maven() -> str:
         raise BrokerError(
             "mvn is missing, and Apache Kafka's jars are fetched with it once",
             why=f"no mvn in PATH, and no jars in {cache_dir()}",
-            what_to_do=f"install Maven (Debian: apt-get install maven), or set {CACHE_VARIABLE} to a filled cache",
+            what_to_do="install Maven (Debian: apt-get install maven), "
+            f"or set {CACHE_VARIABLE} to a filled cache",
         )
     return maven
 
 
 def jars_dir() -> Path:
-    """The directory of the jars inside the cache; named by what is in it, so that a new pom never meets old jars."""
+    """The jars inside the cache; named after the pom's content, so that a new pom never meets old jars."""
     pom = files("pql_stream.ops.brokers").joinpath("pom.xml").read_bytes()
     return cache_dir() / f"jars-{hashlib.sha256(pom).hexdigest()[:10]}"
 

@@ -1,8 +1,9 @@
 """
 A real Apache Kafka on this machine: one process on loopback, broker and controller in one (KRaft).
 
-The data directory is the cluster: started again on the same directory it has the same records, groups and ports. In it:
-`server.properties`, `log4j2.xml`, `broker.log` (what the broker prints) and `kafka-log/` (the records).
+The data directory is the cluster: started again on the same directory it has the same records, groups and
+ports. In it: `server.properties`, `log4j2.xml`, `broker.log` (what the broker prints) and `kafka-log/` (the
+records).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.jars import fetch_jars, find_java
@@ -39,8 +41,8 @@ FORMAT_S_MAX = 60.0
 
 LOG_LINES_SHOWN = 15
 
-# Below the range from which Linux and macOS take ports for outgoing connections: a broker that comes back must not
-# find its port in such hands.
+# Below the range from which Linux and macOS take ports for outgoing connections: a broker that comes back
+# must not find its port in such hands.
 PORTS = range(20_000, 30_000)
 
 # Kills the broker ($1) when its own standard input ends, which it does when we are gone, however that came.
@@ -52,8 +54,9 @@ class LocalKafka:
     """
     One broker in *data_dir*; `with LocalKafka(path) as kafka:` starts and stops it.
 
-    *port* is the port for clients, by default the one of the last start, at first any free one. *settings* go over our
-    own of `properties.py`. The broker ends with `stop`, with `kill`, and when this process ends, even by kill -9.
+    *port* is the port for clients, by default the one of the last start, at first any free one. *settings*
+    go over our own of `properties.py`. The broker ends with `stop`, with `kill`, and when this process
+    ends, even by kill -9.
     """
 
     def __init__(
@@ -82,25 +85,25 @@ class LocalKafka:
         Start the broker and return when it answers; nothing happens when it runs already.
 
         Raises:
-            BrokerError: Java or Maven is missing, the jars cannot be fetched, the directory cannot be used, or the
-                broker does not come up.
+            BrokerError: Java or Maven is missing, the jars cannot be fetched, the directory cannot be used,
+            or
+                the broker does not come up.
         """
         if self._process is not None:
             return self
         java, jars = find_java(), fetch_jars()
-        java_command = [
-            java,
-            f"-Dlog4j2.configurationFile={self.data_dir / 'log4j2.xml'}",
-            "-XX:+UseSerialGC",
-        ]
-        java_command += ["-cp", str(jars / "*")]
+        logging = f"-Dlog4j2.configurationFile={self.data_dir / 'log4j2.xml'}"
+        java_command = [java, logging, "-XX:+UseSerialGC", "-cp", str(jars / "*")]
         self._prepare(java_command)
-        self._launch([*java_command[:-2], "-Xms512m", "-Xmx512m", *java_command[-2:], "kafka.Kafka"])
-        self._wait_until_ready()
+        with ExitStack() as unfinished:
+            unfinished.callback(self.kill)  # also after a Ctrl-C in the middle of it
+            self._launch([*java_command, "-Xms512m", "-Xmx512m", "kafka.Kafka", str(self._properties_path)])
+            self._wait_until_ready()
+            unfinished.pop_all()
         return self
 
     def stop(self) -> None:
-        """End the broker cleanly; after `STOP_S_MAX` seconds, otherwise. Nothing happens when it does not run."""
+        """End the broker cleanly, after `STOP_S_MAX` seconds by kill -9. Does nothing when it is not running."""
         if self._process is None:
             return
         self._process.terminate()
@@ -111,7 +114,7 @@ class LocalKafka:
         self._reap()
 
     def kill(self) -> None:
-        """End the broker as a power cut would: kill -9, nothing is closed. Records are kept by the operating system."""
+        """End the broker by kill -9: it closes nothing, and what it wrote is kept by the operating system."""
         if self._process is not None:
             self._process.kill()
             self._reap()
@@ -147,6 +150,8 @@ class LocalKafka:
 
     def _prepare(self, java_command: list[str]) -> None:
         """Write the files of the data directory, and format its log when it is new."""
+        # Another broker on our port would answer for ours, which could not start.
+        _require_free([self.port, self._controller_port])
         log_dir = self.data_dir / "kafka-log"
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -188,7 +193,7 @@ class LocalKafka:
         # Sessions of their own: a Ctrl-C on the terminal is ours to turn into a clean stop.
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - java was found by us, the arguments are ours
-                [*command, str(self._properties_path)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -206,32 +211,28 @@ class LocalKafka:
         while not answers_metadata(HOST, self.port):
             code = self._process.poll()
             if code is not None:
-                self._reap()
                 raise self._error("Apache Kafka did not start", f"exit code {code}")
             if time.monotonic() > until:
-                self.kill()
                 raise self._error("Apache Kafka did not start", f"no answer in {START_S_MAX:.0f} s")
             time.sleep(0.05)
 
     def _reap(self) -> None:
-        """Forget the ended broker and its watchdog together: a watchdog left over would kill whoever has the pid next."""
+        # Together: a watchdog left over would kill the next owner of the pid.
         if self._watchdog is not None:
             self._watchdog.kill()
-            stdin: IO[bytes] | None = self._watchdog.stdin
-            if stdin is not None:
-                stdin.close()
-            self._watchdog.wait()
+            self._watchdog.communicate()
         if self._process is not None:
             self._process.wait()
         self._process = self._watchdog = None
 
     def _error(self, what: str, why: str) -> BrokerError:
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        log = self.log_path.read_text(encoding="utf-8", errors="replace")
+        # Java's stack frames would push the reason out of sight.
+        lines = [line for line in log.splitlines() if not line.startswith("\tat ")]
         return BrokerError(
             what,
             why="\n".join([f"{why}; the last lines of {self.log_path}:", *lines[-LOG_LINES_SHOWN:]]),
-            what_to_do="a port in use or another broker on the same directory are the usual causes; "
-            "Apache Kafka 4 needs Java 17 or newer",
+            what_to_do="Apache Kafka 4 needs Java 17 or newer; two brokers cannot share a data directory",
         )
 
 
@@ -258,6 +259,21 @@ def _free_ports(count: int) -> list[int]:
         for candidate in held:
             candidate.close()
     raise BrokerError(f"no free port between {PORTS.start} and {PORTS.stop - 1} on {HOST}")
+
+
+def _require_free(ports: list[int]) -> None:
+    for port in ports:
+        with socket.socket() as candidate:
+            # As a server does: a port whose last connections are still winding up counts as free.
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind((HOST, port))
+            except OSError as exc:
+                raise BrokerError(
+                    f"Apache Kafka cannot listen on {HOST}:{port}",
+                    why=str(exc.strerror),
+                    what_to_do="end the other program, or choose another port or data directory",
+                ) from exc
 
 
 def _not_formatted(why: str) -> BrokerError:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 
-# Kafka's default size limits stay: the topics that take larger records say so themselves (max.message.bytes), and
-# a topic that forgets to must fail here as it would on a real cluster.
+# Kafka's default size limits stay: the topics that take larger records say so themselves (max.message.bytes),
+# and a topic that forgets to must fail here as it would on a real cluster.
 ONE_NODE = {
     "process.roles": "broker,controller",
     "node.id": "1",

@@ -8,8 +8,8 @@ import struct
 CONNECT_S_MAX = 1.0
 ANSWER_S_MAX = 2.0
 
-# Request header v1 (API key 3 is Metadata, version 1, correlation id, client id "r") and an empty list of topics.
-# https://kafka.apache.org/protocol: The Messages, Metadata Request (Version: 1)
+# Request header v1 (API key 3 is Metadata, version 1, correlation id, client id "r"), an empty list of
+# topics. https://kafka.apache.org/protocol: The Messages, Metadata Request (Version: 1)
 _METADATA_REQUEST = struct.pack(">hhih1si", 3, 1, 7, 1, b"r", 0)
 
 

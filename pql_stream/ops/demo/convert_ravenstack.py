@@ -8,8 +8,8 @@ account                     Segment identify (team_size from seats) and group (i
                             where the plan tier is Enterprise), at the signup date
 first trial subscription    native trial_created at its start date
 later paid subscription     native trial_converted at the earliest start date after the trial's
-usage row                   Segment track feature_used, and usage_count (at most 4) native runs: workflow_failed
-                            where error_count is above 0, else workflow_completed
+usage row                   Segment track feature_used, and usage_count (at most 4) native runs:
+                            workflow_failed where error_count is above 0, else workflow_completed
 support ticket              Segment track community_post
 
 An account is one lead and its own account id. The company's revenue, churn and the use of tutorials are
@@ -44,7 +44,7 @@ Row = dict[str, str]
 Written = tuple[Activity, Form]
 
 RUNS_PER_ROW_MAX = 4
-"""A row has 10 uses on average; four each keep the file small and pass the highest band (50 runs) all the same."""
+"""A row has 10 uses on average; four keep the file small, and 50 rows a lead still pass the highest band."""
 DAY_S = 86_400
 SECOND_MS = 1000
 

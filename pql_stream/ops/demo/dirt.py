@@ -1,4 +1,4 @@
-"""Records that producers should not send, each with the reason for which it is refused: what the demo mixes in."""
+"""Records that producers should not send, and what becomes of each: the demo mixes them in."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, but re-exported without `as`
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -22,7 +22,7 @@ from pql_stream.ops.topics.declarations import TopicDeclaration
 from pql_stream.ops.topics.difference import ClusterTopic, Difference, differences
 
 CONNECT_S_MAX = 10.0
-"""How long the first answer may take: long enough for TLS and a slow login, short enough for somebody who waits."""
+"""How long the first answer may take: enough for TLS and a slow login, short for somebody who waits."""
 
 CHANGE_S_MAX = 30.0
 """How long one change may take on the controller and until the brokers know of it."""
@@ -32,10 +32,23 @@ class TopicCluster:
     """The topics of the cluster that *client_config* (librdkafka's names) leads to."""
 
     def __init__(self, client_config: Mapping[str, Any]) -> None:
+        """
+        Connect in the background.
+
+        Raises:
+            BrokerError: librdkafka cannot use the configuration.
+        """
         self._bootstrap = str(client_config["bootstrap.servers"])
         self._reasons: list[str] = []
         # librdkafka would print a line for every failed connection; ours says it once.
-        self._admin = AdminClient({"log_level": 0, "error_cb": self._remember, **client_config})
+        try:
+            self._admin = AdminClient({"log_level": 0, **client_config}, error_cb=self._remember)
+        except KafkaException as exc:
+            raise BrokerError(
+                "the Kafka client cannot be set up",
+                why=exc.args[0].str(),
+                what_to_do="look at KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_*",
+            ) from exc
 
     def read(self, names: Iterable[str]) -> dict[str, ClusterTopic]:
         """
@@ -80,17 +93,17 @@ class TopicCluster:
         refused = [difference for difference in found if difference.refused]
         if refused:
             raise BrokerError(
-                f"the topics were left as they are: {len(refused)} of {len(found)} differences cannot be mended",
+                f"nothing was changed: {len(refused)} of {len(found)} differences are not ours to mend",
                 why="\n".join(f"{one.topic}: {one.setting}: {one.refused}" for one in refused),
-                what_to_do="match the cluster (--partitions, --replicas), or move to new topics under another prefix",
+                what_to_do="match the cluster (--partitions, --replicas), or use another PQL_TOPIC_PREFIX",
             )
         self._create([declared[one.topic] for one in found if one.setting == "topic"])
         self._raise_partitions({one.topic: int(one.declared) for one in found if one.setting == "partitions"})
         self._alter([one for one in found if one.setting not in {"topic", "partitions"}])
         return found
 
-    def _remember(self, error: object) -> None:
-        self._reasons.append(str(error))
+    def _remember(self, error: KafkaError) -> None:
+        self._reasons.append(error.str())
 
     def _list(self) -> dict[str, Any]:
         try:
@@ -131,7 +144,8 @@ class TopicCluster:
             )
             for topic in declarations
         ]
-        # The operation timeout makes the controller answer when the brokers know the topic, so it can be used at once.
+        # With an operation timeout the answer comes when the brokers know the topic, so it can be used at
+        # once.
         answers = self._admin.create_topics(
             new, operation_timeout=CHANGE_S_MAX, request_timeout=CHANGE_S_MAX + CONNECT_S_MAX
         )
@@ -176,5 +190,5 @@ def _answer(answer: Future[Any], what: str) -> Any:  # noqa: ANN401 - each kind 
         raise BrokerError(
             f"Kafka refused to {what}",
             why=exc.args[0].str(),
-            what_to_do="the user needs Describe, Create, Alter, DescribeConfigs and AlterConfigs on the topics",
+            what_to_do="do as it says; rights needed: Create, Describe, Alter, DescribeConfigs, AlterConfigs",
         ) from exc

@@ -1,7 +1,9 @@
 """
-Topic declarations: one YAML file a topic, in Strimzi's `KafkaTopic` form, so that Kubernetes takes the same file.
+Topic declarations: a YAML file for each, in Strimzi's `KafkaTopic` form, so that Kubernetes takes the same
+file.
 
-What a file does not name (replicas, any other setting of a topic) is the cluster's to decide, and is never compared.
+What a file does not name (replicas, any other setting of a topic) is the cluster's to decide and is not
+compared.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ class TopicDeclaration:
     """
     What a topic should be.
 
-    *replicas* is None for the brokers' default; *config* has Kafka's names and values as text. *keyed* means that a
-    lead's partition matters, so the partitions must be those of the other keyed topics, and can never change.
+    *replicas* is None for the brokers' default; *config* has Kafka's names and values as text. *keyed*: a
+    lead has its partition, so there are as many as in the other keyed topics, and their number can never
+    change.
     """
 
     name: str

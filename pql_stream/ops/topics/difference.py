@@ -1,4 +1,4 @@
-"""The difference between the declared topics and the cluster's, and what `apply` refuses to do about it. Pure."""
+"""How the cluster's topics differ from the declared ones, and what `apply` refuses to do about it. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Difference:
     """
     One thing about *topic* that is not as declared.
 
-    *setting* is `topic` (it is missing: *actual* is None), `partitions`, `replicas` or a name of Kafka's topic settings.
-    *refused* says why `apply` will not do it; "" when it will.
+    *setting* is `topic` (it is missing: *actual* is None), `partitions`, `replicas` or one of Kafka's topic
+    settings. *refused* says why `apply` will not do it; "" when it will.
     """
 
     topic: str

@@ -10,12 +10,12 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord  # type: ignore[import-untyped]  # aiokafka ships no types
+    from aiokafka import ConsumerRecord
 
 
 def record_bytes(record: ConsumerRecord) -> int:
     """Size of key, value and headers of *record* in bytes."""
-    size = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+    size: int = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
     for name, value in record.headers:
         size += len(name) + len(value or b"")
     return size

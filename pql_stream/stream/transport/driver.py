@@ -21,16 +21,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import (  # type: ignore[import-untyped]  # aiokafka ships no types
+from aiokafka.errors import (
     ConsumerStoppedError,
     KafkaError,
     RecordTooLargeError,
 )
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode import Service
+from mode import Service, ServiceT
 
 from pql_stream.errors import StreamLost
 from pql_stream.stream.transport import internals
@@ -40,8 +40,6 @@ from pql_stream.stream.transport.thread import ConsumerThread, Polled
 from pql_stream.stream.transport.topics import BatchTopic
 
 if TYPE_CHECKING:
-    from faust.types.transports import TPorTopicSet
-
     from pql_stream.stream.transport.app import BatchApp
 
 _POLL_S = 0.25
@@ -139,6 +137,7 @@ class Consumer(driver.Consumer):
         """Wait for what is in work (in `wait_empty`), commit, and let go."""
         await super().on_partitions_revoked(revoked)
         self._lose()
+        await self.app.release_changelogs()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Begin anew: an older recovery may have resumed the flow while the group was joining."""
@@ -180,6 +179,8 @@ class Consumer(driver.Consumer):
             await self._nap(0.2)
         if self._ready_for_repair():
             await self._repair_changelogs()
+        # When the app stops this is called twice, and the tables are closed in between.
+        self._sought = False
         await super().wait_empty()
 
     def _ready_for_repair(self) -> bool:
@@ -207,16 +208,16 @@ class Consumer(driver.Consumer):
         return {tp: offset for tp, offset in offsets.items() if offset is not None}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # A crash has stopped the thread, so its answer would never come. And after an error nothing is committed.
+        if self.app.crashed or self._thread.should_stop:
+            return False
         tracks = self._tracks
-        committed = cast("bool", await super()._commit(offsets))
+        committed = await super()._commit(offsets)
         if committed:
             for tp, offset in offsets.items():
-                tracks[tp].committed = offset
+                if tp in tracks:
+                    tracks[tp].committed = offset
         return committed
-
-    async def commit(self, topics: TPorTopicSet | None = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002  # Faust's signature
-        """Commit what is done."""
-        return cast("bool", await super().commit(topics, start_new_transaction))
 
     # --- delivery
 
@@ -243,14 +244,14 @@ class Consumer(driver.Consumer):
         limits = self._settings.batch_records_max, self._settings.batch_bytes_max
         return self._may_pass(tp) and (track is None or not track.full(*limits))
 
-    async def _drain_messages(self, fetcher: Service) -> None:
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Faust's loop that moves records from the broker to the agents."""
         try:
             while not (internals.is_stopped(self) or internals.is_stopped(fetcher)):
                 if self.flow_active:
                     await self._step()
                 else:
-                    await self.wait(self.can_resume_flow)
+                    await self.wait(self.can_resume_flow.wait())
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise
@@ -258,9 +259,8 @@ class Consumer(driver.Consumer):
             await end_process(self.app, exc)
             raise
         finally:
-            # A poll under way would take records that nobody receives.
-            self._lose()
-            self._thread.interrupt_poll()
+            # A poll under way takes records that nobody receives: without positions nothing follows them.
+            self._thread.forget_positions()
 
     async def _step(self) -> None:
         self._wake.clear()

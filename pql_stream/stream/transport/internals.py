@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.protocol.group import (  # type: ignore[import-untyped]  # aiokafka ships no types
+from aiokafka.protocol.group import (
     HeartbeatRequest,
     SyncGroupRequest,
 )
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
     from faust.tables.recovery import Recovery
     from faust.types import AppT
-    from mode import Service
+    from mode import Service, ServiceT
 
     from pql_stream.stream.transport.lease import Lease
 
@@ -78,9 +78,9 @@ def watch_answers(consumer: AIOKafkaConsumer, lease: Lease) -> None:
     coordinator._send_req = send_and_note
 
 
-def is_stopped(service: Service) -> bool:
+def is_stopped(service: ServiceT) -> bool:
     """The service was told to stop, read without the crash that `should_stop` includes."""
-    return bool(service._stopped.is_set())
+    return bool(cast("Service", service)._stopped.is_set())
 
 
 def recovery_of(app: AppT) -> Recovery:
@@ -93,7 +93,7 @@ def recovered_offset(app: AppT, tp: TP) -> int:
     recovery = recovery_of(app)
     offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
     # A Counter answers 0 for what it does not know, and Faust stores None for "nothing yet".
-    offset = cast("int | None", offsets[tp] if tp in offsets else None)
+    offset: int | None = offsets[tp] if tp in offsets else None
     return -1 if offset is None else offset
 
 
@@ -102,5 +102,5 @@ def active_highwater(app: AppT, tp: TP) -> int | None:
     recovery = recovery_of(app)
     if tp not in recovery.active_tps or tp not in recovery.active_highwaters:
         return None
-    highwater = cast("int | None", recovery.active_highwaters[tp])
+    highwater: int | None = recovery.active_highwaters[tp]
     return -1 if highwater is None else highwater

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord  # type: ignore[import-untyped]  # aiokafka ships no types
-from aiokafka.errors import IllegalStateError, KafkaError  # type: ignore[import-untyped]  # as above
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -112,8 +113,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._poll_task.cancel()
 
     def interrupt_poll(self) -> None:
-        """Let a poll under way come back with what it has. Called from any thread."""
+        """Let a poll under way come back with what it has. Called from the main thread."""
         self.thread_loop.call_soon_threadsafe(self._interrupt)
+
+    def forget_positions(self) -> None:
+        """`unposition` everything, from the main thread; a loop that is closed has nothing to forget."""
+        with suppress(RuntimeError):
+            self.thread_loop.call_soon_threadsafe(self.unposition)
 
     def _position(self, tps: Iterable[Any]) -> int:
         self._seeks += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from faust.topics import Topic
 from faust.types import AppT, EventT, Message
@@ -29,9 +29,9 @@ class BatchTopic(Topic):
     def _compile_decode(self) -> None:
         """Keep the method below: Topic would put a compiled decoder in its place."""
 
-    async def decode(self, message: Message, *, propagate: bool = False) -> EventT:  # noqa: ARG002  # Topic's signature
+    async def decode(self, message: Message, *, propagate: bool = False) -> EventT[Any]:  # noqa: ARG002  # Topic's signature
         """The event of a batch is the batch."""
-        return cast("EventT", self._create_event(None, message, None, message=message))
+        return self._create_event(None, message, None, message=message)
 
 
 async def batches(stream: StreamT[RecordBatch]) -> AsyncIterator[RecordBatch]:

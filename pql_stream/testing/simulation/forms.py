@@ -51,7 +51,11 @@ def encode(activity: Activity, form: Form) -> bytes:
 
 
 def lead_id_of(activity: Activity, form: Form) -> str:
-    """The lead that scoring will see: CloudEvents and PostHog cannot say "anonymous", so there the device is the lead."""
+    """
+    The lead that scoring will see.
+
+    CloudEvents and PostHog cannot say "anonymous", so there the device itself is the lead.
+    """
     named = not activity.is_anonymous or _form_of(activity, form) in {"cloudevents", "posthog"}
     return activity.user_id if named else f"anon:{activity.user_id}"
 

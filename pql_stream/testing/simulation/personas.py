@@ -59,7 +59,8 @@ TOURIST = Persona(
     first_success_s=(0, 0),
     anonymous_percent=50,
 )
-# At most: features 10, runs 5, first value 10, community 2, documentation 5, team 5, industry 5 = 42.
+# At most: features 10, runs 5, first value 10, community 2, documentation 5, team 5,
+# industry 5 = 42.
 EXPLORER = Persona(
     name="explorer",
     visits=(2, 4),
@@ -75,7 +76,8 @@ EXPLORER = Persona(
     anonymous_percent=20,
     converted_percent=2,
 )
-# features 15, runs 10, compliance 5, first value 10, community 2-4, documentation 5, team 10, revenue 5, industry 5 = 67-69.
+# features 15, runs 10, compliance 5, first value 10, community 2-4, documentation 5,
+# team 10, revenue 5, industry 5 = 67-69: bronze.
 BUILDER = Persona(
     name="builder",
     visits=(4, 6),
@@ -92,7 +94,8 @@ BUILDER = Persona(
     industries=("SaaS", "devtools", "Technology"),
     converted_percent=20,
 )
-# features 15, runs 15, compliance 5, first value 10, community 7-9, documentation 5, team 10, revenue 5, industry 5 = 77-79.
+# features 15, runs 15, compliance 5, first value 10, community 7-9, documentation 5,
+# team 10, revenue 5, industry 5 = 77-79: silver.
 TEAM_LEAD = Persona(
     name="team lead",
     visits=(5, 8),
@@ -110,7 +113,8 @@ TEAM_LEAD = Persona(
     industries=("SaaS", "cybersecurity", "software"),
     converted_percent=40,
 )
-# features 15, runs 15, compliance 10, first value 15, community 6-8, documentation 5, team 10, revenue 5, industry 5 = 86-88.
+# features 15, runs 15, compliance 10, first value 15, community 6-8, documentation 5,
+# team 10, revenue 5, industry 5 = 86-88: gold.
 CHAMPION = Persona(
     name="champion",
     visits=(5, 9),
@@ -127,7 +131,7 @@ CHAMPION = Persona(
     industries=("SaaS", "devtools", "edtech"),
     converted_percent=60,
 )
-# As the champion, with community 9-10, revenue 10 and industry 10 = 99-100.
+# As the champion, with community 9-10, revenue 10 and industry 10 = 99-100: platinum.
 ENTERPRISE_CHAMPION = Persona(
     name="enterprise champion",
     visits=(6, 9),

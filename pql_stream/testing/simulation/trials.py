@@ -21,7 +21,7 @@ EARLIEST_START_MS = 946_684_800_000
 DAYS_MAX = 366
 
 _VISIT_LASTS_AT_MOST_MS = 3 * HOUR_S * SECOND_MS
-"""Every visit is over by then: at most 50 minutes to the first success, then at most 40 activities, 3 minutes apart."""
+"""Every visit is over by then: 50 minutes to a success, then 40 activities 3 minutes apart, at most."""
 
 _FEATURES = (
     "editor", "dashboard", "alerts", "webhooks", "api_keys", "templates", "scheduler", "approvals",
@@ -119,7 +119,7 @@ def plan_trial(scenario: Scenario, number: int) -> Trial:
     )
     end_ms = min(scenario.start_ms + window_ms, start_ms + _draw(rng, persona.lasts_days) * DAY_MS)
     end_ms -= _VISIT_LASTS_AT_MOST_MS
-    # A trial of a day has no room for "four days later": the first success waits at most half of what is left.
+    # A trial of a day has no room for "four days later": the first success waits at most half of it.
     first_success_ms = min(
         start_ms + _draw(rng, persona.first_success_s) * SECOND_MS + rng.randrange(SECOND_MS),
         start_ms + (end_ms - start_ms) // 2,

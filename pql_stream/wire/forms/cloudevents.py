@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.forms.fields import (
     CHARACTERS_MAX,
+    JsonObject,
     is_absent,
     missing,
     read_id,
@@ -32,20 +33,24 @@ class AttributeNames(NamedTuple):
 BINARY: Final = AttributeNames("ce_source", "ce_id", "ce_subject", "ce_type", "ce_time")
 STRUCTURED: Final = AttributeNames("source", "id", "subject", "type", "time")
 
+NOT_TEXT: Final = object()
+"""A header that is no UTF-8."""
 
-def binary_attributes(headers: Sequence[tuple[str, bytes]]) -> dict[str, object] | None:
+
+def binary_record(headers: Sequence[tuple[str, bytes]], data: object) -> JsonObject | None:
     """
-    The attributes in *headers*, by their `BINARY` names; None if the record is not in binary mode.
+    The attributes in *headers* by their `BINARY` names, and *data*; None if the record is not in this mode.
 
-    Of several headers of one name the last counts, as of several keys in an object (R4). What is no
-    UTF-8 stays bytes, for the reader of the field to refuse.
+    Of several headers of one name the last counts, as of several keys in an object (R4).
     """
     if not any(name == "ce_specversion" for name, _ in headers):
         return None
     values = dict(headers)
     if is_absent(_text(values["ce_specversion"])):
         return None
-    return {name: _text(values.get(name)) for name in BINARY}
+    record: JsonObject = {name: _text(values.get(name)) for name in BINARY}
+    record["data"] = data
+    return record
 
 
 def _text(value: bytes | None) -> object:
@@ -54,63 +59,62 @@ def _text(value: bytes | None) -> object:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return value
+        # Neither absent nor a text: whoever reads the field refuses it.
+        return NOT_TEXT
 
 
 def read_cloud_event(
-    attributes: Mapping[str, Any],
-    names: AttributeNames,
-    data: Any,
-    latest_ms: int,
-    topic: str,
-    partition: int,
-    offset: int,
+    record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int, *, names: AttributeNames
 ) -> ProductEvent:
     """
-    The event in *attributes*, which are called *names*, and *data*; read in the contract's order (R10).
+    The event in *record*, whose attributes are called *names*; read in the contract's order (R10).
+
+    `data` is read with the first field that may lie in it, the lead.
 
     Raises:
         InvalidEvent: missing_field, bad_type or bad_time.
     """
-    get = attributes.get
-    event_id = _read_event_id(get(names.source), get(names.id), names)
+    get = record.get
+    event_id = _read_event_id(record, names)
     subject = read_user_id(get(names.subject), names.subject)
-    properties = read_object(data, "data")
+    data = read_object(get("data"), "data")
     return ProductEvent(
         event_id,
         subject
-        or read_user_id(properties.get("user_id"), "data.user_id")
+        or read_user_id(data.get("user_id"), "data.user_id")
         or missing(names.subject, "it is required, or data.user_id"),
-        read_id(properties.get("account_id"), "data.account_id"),
+        read_id(data.get("account_id"), "data.account_id"),
         _read_name(get(names.type), names.type),
         parse_time_ms(get(names.time), names.time, latest_ms),
-        properties,
+        data,
         topic,
         partition,
         offset,
     )
 
 
-def _read_event_id(source: Any, id_: Any, names: AttributeNames) -> str:
+def _read_event_id(record: JsonObject, names: AttributeNames) -> str:
     # An id is unique within its source only.
-    source = read_id(source, names.source) or missing(names.source)
-    id_ = read_id(id_, names.id) or missing(names.id)
+    source = read_id(record.get(names.source), names.source) or missing(names.source)
+    id_ = read_id(record.get(names.id), names.id) or missing(names.id)
     event_id = f"{source}|{id_}"
     if len(event_id) > CHARACTERS_MAX:
         raise InvalidEvent(
-            "bad_type", names.id, f"with {names.source} longer than {CHARACTERS_MAX} characters"
+            "bad_type", names.id, f"longer than {CHARACTERS_MAX} characters with {names.source}"
         )
     return event_id
 
 
-def _read_name(type_: Any, field: str) -> str:
+def _read_name(value: object, field: str) -> str:
     # com.example.feature_used.v2 is feature_used: the reverse domain says whose, the version how.
-    if type_.__class__ is str:
-        path, dot, type_ = type_.strip().rpartition(".")
-        if dot and _is_version(type_):
-            type_ = path.rpartition(".")[2]
-    return read_name(type_, field) or missing(field)
+    if value.__class__ is not str:
+        return read_name(value, field) or missing(field)
+    path, dot, name = value.strip().rpartition(".")
+    if dot and _is_version(name):
+        name = path.rpartition(".")[2]
+    return read_name(name, field) or missing(field)
 
 
 def _is_version(part: str) -> bool:
-    return part[:1] == "v" and part[1:].isascii() and part[1:].isdigit()
+    digits = part[1:]
+    return part[:1] == "v" and digits.isascii() and digits.isdecimal()

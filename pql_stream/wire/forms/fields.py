@@ -25,7 +25,7 @@ INTEGER_ID_MAX: Final = 2**63 - 1
 
 def is_absent(value: object) -> bool:
     """Null, an empty string and a blank one all mean that the field is not there (R5)."""
-    return value is None or (value.__class__ is str and not value.strip())  # type: ignore[attr-defined]  # mypy does not narrow by __class__
+    return value is None or (value.__class__ is str and not value.strip())
 
 
 def missing(field: str, detail: str = "it is required") -> NoReturn:
@@ -40,7 +40,7 @@ def missing(field: str, detail: str = "it is required") -> NoReturn:
 
 # Every event passes here three times or more, so the readers compare classes, which costs a third of
 # isinstance(). JSON values are never of a subclass, and a bool must not pass for an integer anyway.
-def read_id(value: Any, field: str) -> str | None:
+def read_id(value: object, field: str) -> str | None:
     """
     An event, user or account id, trimmed; an integer becomes its decimal string. None if absent.
 
@@ -49,7 +49,7 @@ def read_id(value: Any, field: str) -> str | None:
             64 bit, or neither string nor integer.
     """
     if value.__class__ is str:
-        text: str = value.strip()
+        text = value.strip()
         if len(text) > CHARACTERS_MAX:
             raise InvalidEvent("bad_type", field, f"longer than {CHARACTERS_MAX} characters")
         return text or None
@@ -60,7 +60,7 @@ def read_id(value: Any, field: str) -> str | None:
     raise InvalidEvent("bad_type", field, "neither a string nor an integer of 64 bits")
 
 
-def read_user_id(value: Any, field: str) -> str | None:
+def read_user_id(value: object, field: str) -> str | None:
     """
     As `read_id`, for the id of a known user.
 
@@ -74,7 +74,7 @@ def read_user_id(value: Any, field: str) -> str | None:
     return user_id
 
 
-def read_anonymous_lead(value: Any, field: str, *, user_field: str) -> str:
+def read_anonymous_lead(value: object, field: str, *, user_field: str) -> str:
     """
     The lead id of somebody known by an anonymous id only; the prefix does not count as its length (R7).
 
@@ -85,7 +85,7 @@ def read_anonymous_lead(value: Any, field: str, *, user_field: str) -> str:
     return ANONYMOUS_PREFIX + anonymous_id
 
 
-def read_name(value: Any, field: str) -> str | None:
+def read_name(value: object, field: str) -> str | None:
     """
     An event name, trimmed. None if absent.
 
@@ -93,7 +93,7 @@ def read_name(value: Any, field: str) -> str | None:
         InvalidEvent: bad_type, when it is no string or is longer than 256 characters.
     """
     if value.__class__ is str:
-        name: str = value.strip()
+        name = value.strip()
         if len(name) > CHARACTERS_MAX:
             raise InvalidEvent("bad_type", field, f"longer than {CHARACTERS_MAX} characters")
         return name or None
@@ -102,7 +102,7 @@ def read_name(value: Any, field: str) -> str | None:
     raise InvalidEvent("bad_type", field, "not a string")
 
 
-def read_object(value: Any, field: str) -> JsonObject:
+def read_object(value: object, field: str) -> JsonObject:
     """
     An object, empty if absent (R6).
 
@@ -110,8 +110,7 @@ def read_object(value: Any, field: str) -> JsonObject:
         InvalidEvent: bad_type, when there is something else.
     """
     if value.__class__ is dict:
-        found: JsonObject = value
-        return found
+        return value
     if is_absent(value):
         return {}
     raise InvalidEvent("bad_type", field, "not an object")

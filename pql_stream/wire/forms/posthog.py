@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from pql_stream.core.events import ProductEvent
@@ -55,7 +53,7 @@ def _read_account(parent: JsonObject, field: str) -> str | None:
     return read_id(groups.get("company"), f"{field}.company")
 
 
-def _read_properties(value: Any) -> JsonObject:
+def _read_properties(value: object) -> JsonObject:
     if value.__class__ is not str or is_absent(value):
         return read_object(value, "properties")
     try:
@@ -64,6 +62,5 @@ def _read_properties(value: Any) -> JsonObject:
         inside = None
     # What is too deep for a record is too deep in a string of it: every reader of the event is to be safe.
     if inside.__class__ is dict and not is_too_deep(value.encode()):
-        properties: JsonObject = inside
-        return properties
+        return inside
     raise InvalidEvent("bad_type", "properties", "a text that is no JSON object")

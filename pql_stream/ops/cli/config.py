@@ -1,0 +1,69 @@
+"""`pql-stream config`: what the settings are and where each comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from pql_stream.ops.settings import Settings, Source, load_settings, source_of
+
+MASK = "********"
+"""Always as long, so that it does not tell the length of what it hides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting as it is shown; a secret's value is `MASK`, and None is "not given"."""
+
+    name: str
+    value: str | int | None
+    source: Source
+    description: str
+
+
+@click.group()
+def command() -> None:
+    """Settings: what they are and where they come from."""
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="One array of objects.")
+def show(*, as_json: bool) -> None:
+    """Every setting with its value and where that comes from; secrets are masked."""
+    settings = load_settings()
+    rows = [_row(settings, name, field) for name, field in Settings.names().items()]
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    cells = [(row.name, "" if row.value is None else str(row.value), row.source) for row in rows]
+    header = ("name", "value", "source")
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    click.secho(_aligned((*header, "description"), widths), bold=True)
+    for row, shown in zip(rows, cells, strict=True):
+        click.echo(_aligned((*shown, row.description), widths))
+
+
+@command.command()
+def check() -> None:
+    """Whether a worker could start with these settings: exit 0, or 2 and every problem."""
+    load_settings()
+    click.echo("the settings are fine", err=True)
+
+
+def _row(settings: Settings, name: str, field: str) -> Row:
+    value = getattr(settings, field)
+    if isinstance(value, SecretStr):
+        value = MASK
+    elif isinstance(value, Path):
+        value = str(value)
+    description = Settings.model_fields[field].description or ""
+    return Row(name, value, source_of(name, os.environ), description)
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join([*map(str.ljust, cells, widths), cells[-1]])

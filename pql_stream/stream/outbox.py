@@ -1,0 +1,67 @@
+"""The way out of a worker: records to their topics; and what becomes of a dead letter that is too large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pql_stream.errors import RecordTooLarge
+from pql_stream.stream.names import Topics
+from pql_stream.stream.records import OutRecord
+from pql_stream.wire.dead_letters import is_ours, stub
+
+
+class Writer(Protocol):
+    """A producer: in order, acknowledged."""
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> object:
+        """
+        Write *records*.
+
+        Raises:
+            RecordTooLarge: its `index` names the record; those before it are written.
+        """
+
+
+class Outbox:
+    """
+    Sends to every topic of scoring.
+
+    Dead letters go through *compressing*: what came in compressed may not fit otherwise. Their topic
+    has *dead_letter_partitions*.
+    """
+
+    def __init__(
+        self, topics: Topics, *, writer: Writer, compressing: Writer, dead_letter_partitions: int
+    ) -> None:
+        self._topics = topics
+        self._writer = writer
+        self._compressing = compressing
+        self._dead_letter_partitions = dead_letter_partitions
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        """Send *records* in order; returns when all are acknowledged."""
+        if topic == self._topics.activity_dlq:
+            await self._send_dead_letters(partition, records)
+        else:
+            await self._writer.send(topic, partition, records)
+
+    async def _send_dead_letters(self, partition: int, records: Sequence[OutRecord]) -> None:
+        """A dead letter that does not fit is replaced by a stub, so that no partition stalls over it."""
+        at = partition % self._dead_letter_partitions
+        left = list(records)
+        while left:
+            try:
+                await self._compressing.send(self._topics.activity_dlq, at, left)
+            except RecordTooLarge as exc:
+                left = [_smaller(left[exc.index]), *left[exc.index + 1 :]]
+            else:
+                left = []
+
+
+def _smaller(dead_letter: OutRecord) -> OutRecord:
+    """The stub of *dead_letter*; if it is one already, the stub without the producer's headers and key."""
+    value, headers = stub(dead_letter.value or b"", list(dead_letter.headers))
+    if headers == list(dead_letter.headers):
+        return OutRecord(None, dead_letter.value, [header for header in headers if is_ours(header)])
+    return OutRecord(dead_letter.key, value, headers)

@@ -1,0 +1,37 @@
+"""The batch transport: agents get the records of a partition in batches, and say when all effects of one are durable."""
+
+from pql_stream.stream.transport.app import BatchApp
+from pql_stream.stream.transport.batch import RecordBatch
+from pql_stream.stream.transport.driver import Transport
+from pql_stream.stream.transport.ending import end_process
+from pql_stream.stream.transport.lease import Lease
+from pql_stream.stream.transport.producing import (
+    OutRecord,
+    RecordTooLarge,
+    RecordWriter,
+    Span,
+    make_producer,
+    send_records,
+)
+from pql_stream.stream.transport.settings import TransportSettings
+from pql_stream.stream.transport.table import BatchTable
+from pql_stream.stream.transport.topics import BatchTopic, batches, work
+
+__all__ = [
+    "BatchApp",
+    "BatchTable",
+    "BatchTopic",
+    "Lease",
+    "OutRecord",
+    "RecordBatch",
+    "RecordTooLarge",
+    "RecordWriter",
+    "Span",
+    "Transport",
+    "TransportSettings",
+    "batches",
+    "end_process",
+    "make_producer",
+    "send_records",
+    "work",
+]

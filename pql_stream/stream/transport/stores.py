@@ -1,0 +1,101 @@
+"""Local stores of a batch table: rows of bytes by key and partition, with the changelog's offset. Memory, or RocksDB."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import rocksdict
+from faust.stores import memory, rocksdb
+from faust.types import TP, AppT
+from faust.types.tables import CollectionT
+from yarl import URL
+
+from pql_stream.stream.transport.changelog import Row
+
+# Faust's own default for the block cache is 2 GiB a partition.
+ROCKSDB_OPTIONS: Mapping[str, int] = {"block_cache_size": 32 << 20, "write_buffer_size": 16 << 20}
+
+
+class MemoryStore(memory.Store[Any, Any]):
+    """
+    A dict a partition.
+
+    It tells Recovery its offset, as a persistent store does: a partition that stays with us through a rebalance is not
+    read again.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._offsets: dict[int, int] = {}
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The rows that are there."""
+        rows = self._rows[partition]
+        return {key: rows[key] for key in keys if key in rows}
+
+    def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
+        """Store *rows* (None deletes) and the changelog's *offset*."""
+        stored = self._rows[partition]
+        for key, value in rows:
+            if value is None:
+                stored.pop(key, None)
+            else:
+                stored[key] = value
+        self._offsets[partition] = offset
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """The last offset of the changelog that is applied."""
+        return self._offsets.get(tp.partition)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Forget the partitions that went away: somebody else writes them now."""
+        for tp in revoked:
+            if tp.topic in self.table.changelog_topic.topics:
+                self._rows.pop(tp.partition, None)
+                self._offsets.pop(tp.partition, None)
+
+
+class RocksStore(rocksdb.Store):
+    """One RocksDB a partition, in the app's table directory; rows and offset go in by one write batch."""
+
+    # The empty key: ids are never empty, and any other name could be somebody's id.
+    offset_key = b""
+
+    def __init__(
+        self,
+        url: str | URL,
+        app: AppT,
+        table: CollectionT,
+        *,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401  # Store's own options, handed on
+    ) -> None:
+        # Faust takes keys out of the dict it is given, so it gets one of its own.
+        super().__init__(
+            url, app, table, options={**ROCKSDB_OPTIONS, **(options or {})}, driver="rocksdict", **kwargs
+        )
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The rows that are there."""
+        wanted = list(keys)
+        values = self._db_for_partition(partition).get(wanted) if wanted else []
+        return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
+
+    def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
+        """Store *rows* (None deletes) and the changelog's *offset*, in one step."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(self.offset_key, str(offset).encode())
+        self._db_for_partition(partition).write(batch)
+
+
+STORES: Mapping[str, type[MemoryStore | RocksStore]] = {"pqlmemory": MemoryStore, "pqlrocksdb": RocksStore}

@@ -1,0 +1,181 @@
+"""A Faust table that is read and written in bulk, and whose changelog travels in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.tables.table import Table
+from faust.types import TP, EventT, StoreT
+from mode import Service
+from yarl import URL
+
+from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.batch import RecordBatch
+from pql_stream.stream.transport.changelog import ChangelogWriter, Row, Rows
+from pql_stream.stream.transport.ending import end_process
+from pql_stream.stream.transport.producing import OutRecord, Span
+from pql_stream.stream.transport.stores import STORES
+from pql_stream.stream.transport.topics import BatchTopic
+
+if TYPE_CHECKING:
+    from pql_stream.stream.transport.app import BatchApp
+
+_GAP_READ_S = 30.0
+
+
+class BatchTable(Table[bytes, bytes]):
+    """
+    Rows of bytes by key, in the partitions of the topic the keys come from.
+
+    Made by `BatchApp.batch_table`. Use `get_many` and `write_many`; the mapping that a Faust table also is writes nothing.
+    """
+
+    app: BatchApp
+
+    def __init__(
+        self, app: BatchApp, *, name: str, partitions: int, changelog: str | None, **options: Any
+    ) -> None:  # Table's own options, handed on
+        topic = changelog or f"{app.conf.id}-{name}-changelog"
+        super().__init__(
+            app,
+            name=name,
+            partitions=partitions,
+            key_type=bytes,
+            value_type=bytes,
+            changelog_topic=BatchTopic(
+                app, topics=[topic], partitions=partitions, internal=True, allow_empty=True
+            ),
+            # Counted in batches here. 1 would mean "keep reading the changelog for ever".
+            recovery_buffer_size=2,
+            **options,
+        )
+        self.topic = topic
+        self.writer = ChangelogWriter(
+            self,
+            lambda: cast("Rows", self.data),
+            app.lease.check,
+            contiguous=app.settings.isolation == "read_uncommitted",
+        )
+
+    def _new_store_by_url(self, url: str | URL) -> StoreT[Any, Any]:
+        return STORES[URL(url).scheme](
+            url, self.app, self, table_name=self.name, options=self.options, loop=self.loop
+        )
+
+    # --- rows
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The rows of *keys* that are there."""
+        return cast("Rows", self.data).get_many(partition, keys)
+
+    async def write_many(self, partition: int, items: Sequence[Row]) -> None:
+        """
+        Make *items* durable in the changelog, then store them with its offset. A value of None deletes.
+
+        Raises:
+            StreamLost: the partition is not ours any more.
+            RecordTooLarge: a row does not fit into the changelog.
+        """
+        await self.writer.write(partition, items)
+
+    def apply_many(self, partition: int, items: Sequence[Row], offset: int) -> None:
+        """Store *items* that a committed transaction has written to the changelog, *offset* being the last of them."""
+        cast("Rows", self.data).put_many(partition, items, offset)
+
+    # --- what the changelog writer needs of Kafka
+
+    async def send(self, partition: int, rows: Sequence[Row]) -> list[Span]:
+        """Write *rows* to the changelog."""
+        return await self.app.writer.send(
+            self.topic, partition, [OutRecord(key, value) for key, value in rows]
+        )
+
+    async def end_offset(self, partition: int) -> int:
+        """The end of the changelog's *partition*."""
+        tp = TP(self.topic, partition)
+        return (await self.app.consumer.highwaters(tp))[tp]
+
+    async def keys_between(self, partition: int, first: int, end: int) -> list[bytes]:
+        """The keys of the changelog's records from *first* up to, not including, *end*."""
+        consumer = AIOKafkaConsumer(
+            **self.app.connection.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        tp = TopicPartition(self.topic, partition)
+        keys: dict[bytes, None] = {}
+        await consumer.start()
+        try:
+            consumer.assign([tp])
+            consumer.seek(tp, first)
+            async with asyncio.timeout(_GAP_READ_S):
+                while await consumer.position(tp) < end:
+                    for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
+                        if record.offset < end and record.key is not None:
+                            keys[record.key] = None
+        finally:
+            await consumer.stop()
+        return list(keys)
+
+    # --- life cycle
+
+    async def check_changelog(self) -> None:
+        """
+        Repair every owned partition that has a record behind our last one.
+
+        Raises:
+            StreamLost: a partition is not ours any more.
+        """
+        next_offsets = self.writer.next_offsets()
+        tps = {TP(self.topic, partition): partition for partition in next_offsets}
+        if not tps or self.app.settings.isolation != "read_uncommitted":
+            return
+        for tp, end in (await self.app.consumer.highwaters(*tps)).items():
+            if end > next_offsets[tp.partition]:
+                await self.writer.check(tp.partition)
+
+    @Service.task
+    async def _watch_changelog(self) -> None:
+        try:
+            while not self.should_stop:
+                await self.sleep(self.app.settings.changelog_check_s)
+                await self.check_changelog()
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the table is not watched any more
+            await end_process(self.app, exc)
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
+        """Store what Recovery read; it would swallow an exception, and the rows would be lost without a word."""
+        try:
+            for event in batch:
+                self._apply(cast("RecordBatch", event.message))
+        except Exception as exc:
+            self._ending = asyncio.ensure_future(end_process(self.app, exc))
+            raise
+
+    def _apply(self, batch: RecordBatch) -> None:
+        offset, rows = batch.offset, [(record.key, record.value) for record in batch.records]
+        highwater = internals.active_highwater(self.app, batch.tp)
+        if highwater is not None and offset > highwater:
+            # What came after our recovery began is a zombie's: not state, but the first thing to repair.
+            offset = highwater
+            rows = [(record.key, record.value) for record in batch.records if record.offset <= highwater]
+        cast("Rows", self.data).put_many(batch.partition, rows, offset)
+
+    async def on_changelog_event(self, event: EventT[Any]) -> None:
+        """Recovery took a batch over: the next one may come."""
+        self.app.batch_consumer.wake()
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """The active partitions are ours from here."""
+        try:
+            for tp in active_tps:
+                highwater = internals.active_highwater(self.app, tp)
+                if highwater is None:
+                    raise RuntimeError(f"recovery of {tp} ended without its highwater")
+                self.writer.own(tp.partition, highwater + 1)
+            await super().on_recovery_completed(active_tps, standby_tps)
+        except Exception as exc:
+            # Recovery would swallow it.
+            await end_process(self.app, exc)
+            raise

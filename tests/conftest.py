@@ -1,0 +1,129 @@
+"""
+Brokers and topics for every test.
+
+A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafka: mark it `@pytest.mark.system`.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from pql_stream.errors import BrokerError
+from pql_stream.ops.brokers.embedded import EmbeddedKafka
+from pql_stream.ops.brokers.jars import CACHE_VARIABLE, fetch_jars, find_java
+from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.ops.topics.cluster import TopicCluster
+from pql_stream.ops.topics.declarations import load_declarations
+
+TEST_BOOTSTRAP_VARIABLE = "PQL_TEST_BOOTSTRAP_SERVERS"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the user's own cluster and settings out of reach: no test may touch them or depend on them."""
+    kept = {TEST_BOOTSTRAP_VARIABLE, CACHE_VARIABLE}
+    for name in list(os.environ):
+        if name.startswith(("KAFKA_", "PQL_")) and name not in kept:
+            del os.environ[name]
+
+
+class TestKafka:
+    """A real broker that may be shared: keep to topics and groups under a `topic_prefix`."""
+
+    __test__ = False  # no test class, whatever its name
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def create_topics(self, topics: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
+        """Create *topics* (name -> partitions), all with *config*, and return when they can be used."""
+        new = [NewTopic(name, count, config=dict(config or {})) for name, count in topics.items()]
+        for created in self.admin.create_topics(new, operation_timeout=30).values():
+            created.result()
+
+    def create_pipeline_topics(self, prefix: str, partitions: int) -> None:
+        """Create every declared topic under *prefix*."""
+        TopicCluster({"bootstrap.servers": self.bootstrap}).apply(
+            declared.on_cluster(prefix=prefix, partitions=partitions) for declared in load_declarations()
+        )
+
+    def delete_topics(self, prefix: str) -> None:
+        """Delete every topic under *prefix*, and do not mind those that are gone."""
+        names = [name for name in self.admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+        if names:
+            wait(self.admin.delete_topics(names).values(), timeout=30)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> None:
+    """
+    Whatever Apache Kafka needs to run here.
+
+    Skip where there is no Java or Maven at home; fail in CI, where a skipped test would be a hole.
+    """
+    try:
+        find_java()
+        fetch_jars()
+    except BrokerError as exc:
+        notice = f"{exc.what}; {exc.why}; {exc.what_to_do}"
+        if os.environ.get("CI"):
+            pytest.fail(notice)
+        pytest.skip(notice)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestKafka]:
+    """The real broker of this session: that of PQL_TEST_BOOTSTRAP_SERVERS, else one of our own."""
+    given = os.environ.get(TEST_BOOTSTRAP_VARIABLE, "").strip()
+    if given:
+        yield TestKafka(given)
+        return
+    request.getfixturevalue("apache_kafka")  # not a parameter: a given broker needs no Java
+    data_dir = tmp_path_factory.mktemp("kafka")
+    with LocalKafka(data_dir) as broker:
+        yield TestKafka(broker.bootstrap)
+    shutil.rmtree(data_dir, ignore_errors=True)  # pytest keeps the last three sessions' directories
+
+
+@pytest.fixture
+def own_kafka(apache_kafka: None, tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker for this test alone, running, to be stopped, killed and started again at will."""
+    with LocalKafka(tmp_path / "kafka") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka() -> Iterator[Callable[[Mapping[str, int]], EmbeddedKafka]]:
+    """A function that starts an in-memory broker with topics (name -> partitions); all end with the tests."""
+    started: list[EmbeddedKafka] = []
+
+    def start(topics: Mapping[str, int]) -> EmbeddedKafka:
+        started.append(EmbeddedKafka(topics))
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.close()
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test has, today or ever."""
+    return f"t{uuid.uuid4().hex[:12]}-"
+
+
+@pytest.fixture
+def make_topics(kafka: TestKafka, topic_prefix: str) -> Iterator[Callable[[int], None]]:
+    """A function that creates the declared topics under `topic_prefix`; all under it goes after the test."""
+
+    def make(partitions: int = 4) -> None:
+        kafka.create_pipeline_topics(topic_prefix, partitions)
+
+    yield make
+    kafka.delete_topics(topic_prefix)

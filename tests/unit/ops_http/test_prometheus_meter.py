@@ -1,0 +1,235 @@
+"""The worker's numbers as Prometheus reads them."""
+
+import pytest
+from prometheus_client import parser as text_parser
+from prometheus_client.openmetrics import parser as openmetrics_parser
+
+from pql_stream.ops.metrics import PrometheusMeter
+from pql_stream.stream.metrics import (
+    BatchReport,
+    Meter,
+    NoMeter,
+    PackTier,
+    PartitionId,
+    PartitionProgress,
+    Rejection,
+)
+
+NOW_S = 1_000.0
+SILVER = PackTier("silver", "pql-100", 1)
+HERE = PartitionId("product-activity", 0)
+THERE = PartitionId("product-activity", 1)
+
+
+@pytest.fixture
+def meter():
+    """A meter that knows one event name, at a clock that stands."""
+    return PrometheusMeter(["feature_used"], clock=lambda: NOW_S)
+
+
+def samples(meter, name):
+    """Label values (in the order of the label names) -> value, of one sample name."""
+    page, _ = meter.render("text/plain")
+    return {
+        tuple(value for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_parser.text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def batch(**parts):
+    return BatchReport(**({"topic": "product-activity", "records": 1, "seconds": {}} | parts))
+
+
+def test_a_batch_counts_in_every_metric(meter):
+    """
+    Each number of a report arrives under its name and labels, and reports add up.
+    """
+    report = batch(
+        records=9,
+        seconds={"score": 0.02, "send": 0.2},
+        accepted={"feature_used": 4},
+        rejected={Rejection("decode", "bad_time"): 2},
+        rekeyed=1,
+        skipped=2,
+        leads_evaluated=3,
+        changed={SILVER: 3},
+        qualified={SILVER: 1},
+    )
+    meter.batch_done(report)
+    meter.batch_done(report)
+
+    assert {("feature_used", "live", "product-activity"): 8.0} == samples(meter, "pql_events_consumed_total")
+    assert 4.0 == samples(meter, "pql_events_rejected_total")["live", "bad_time", "decode"]
+    assert 4.0 == samples(meter, "pql_dlq_records_total")["bad_time", "decode"]
+    assert {("live", "product-activity"): 2.0} == samples(meter, "pql_events_rekeyed_total")
+    assert {("live", "product-activity"): 4.0} == samples(meter, "pql_events_skipped_total")
+    assert {("live",): 6.0} == samples(meter, "pql_leads_evaluated_total")
+    assert {("live", "pql-100", "silver", "1"): 6.0} == samples(meter, "pql_scores_changed_total")
+    assert {("live", "pql-100", "silver", "1"): 2.0} == samples(meter, "pql_qualifications_total")
+    assert {(): 18.0} == samples(meter, "pql_batch_records_sum")
+    assert {("score",): 0.04, ("send",): 0.4} == samples(meter, "pql_batch_seconds_sum")
+
+
+def test_latency_buckets_are_cumulative_and_never_negative(meter):
+    """
+    A value on a bound belongs to it, one past the last to +Inf only; a record from the future took 0 s.
+    """
+    meter.batch_done(batch(event_to_score_s=[-3, 0.05, 5, 5.1, 301]))
+
+    buckets = samples(meter, "pql_event_to_score_seconds_bucket")
+    assert [2.0, 3.0, 4.0, 4.0, 5.0] == [
+        buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")
+    ]
+    assert {("live",): 5.0} == samples(meter, "pql_event_to_score_seconds_count")
+    assert {("live",): pytest.approx(311.15)} == samples(meter, "pql_event_to_score_seconds_sum")
+
+
+def test_event_names_from_outside_make_no_series(meter):
+    """
+    10,000 names that the pack does not know are one series, and the whole page stays under 100.
+    """
+    meter.batch_done(batch(accepted={f"event {number}": 1 for number in range(10_000)}))
+    meter.batch_done(batch(accepted={"Feature-Used": 2}))
+
+    consumed = samples(meter, "pql_events_consumed_total")
+    assert {
+        ("other", "live", "product-activity"): 10_000.0,
+        ("feature_used", "live", "product-activity"): 2.0,
+    } == consumed
+    page, _ = meter.render("")
+    families = text_parser.text_string_to_metric_families(page.decode())
+    assert 100 > sum(len(family.samples) for family in families)
+
+
+def test_alerts_see_the_first_rejection_and_the_first_qualification(meter):
+    """
+    Counters of closed sets start at 0: increase() would miss the first step of one that appears with it.
+    """
+    meter.pack_loaded("pql-100", 1, "ab12", ["silver", "gold"])
+
+    assert {0.0} == set(samples(meter, "pql_dlq_records_total").values())
+    assert 10 == len(samples(meter, "pql_events_rejected_total"))
+    assert {("live", "pql-100", "silver", "1"): 0.0, ("live", "pql-100", "gold", "1"): 0.0} == samples(
+        meter, "pql_qualifications_total"
+    )
+    assert {("pql-100", "ab12", "1"): 1.0} == samples(meter, "pql_pack_info")
+
+
+def test_lag_in_seconds_follows_the_clock():
+    """
+    While records wait, the lag in seconds grows by itself; with none waiting it is 0.
+    """
+    now_s = [NOW_S]
+    meter = PrometheusMeter([], clock=lambda: now_s[0])
+    meter.assigned([HERE, THERE], 900.0)
+    behind = PartitionProgress(lag_records=7, record_at_s=940.0, committed_at_s=990.0)
+    done = PartitionProgress(lag_records=0, record_at_s=10.0, committed_at_s=20.0)
+    meter.progressed({HERE: behind, THERE: done})
+    now_s[0] += 30
+
+    assert {("0", "product-activity"): 90.0, ("1", "product-activity"): 0.0} == samples(
+        meter, "pql_consumer_lag_seconds"
+    )
+    assert {("0", "product-activity"): 7.0, ("1", "product-activity"): 0.0} == samples(
+        meter, "pql_consumer_lag_records"
+    )
+    assert {("0", "product-activity"): 990.0, ("1", "product-activity"): 20.0} == samples(
+        meter, "pql_consumer_progress_timestamp_seconds"
+    )
+
+
+def test_a_partition_that_went_away_leaves_the_page(meter):
+    """
+    After a rebalance only owned partitions show, also when a late commit of a lost one is reported.
+    """
+    state = PartitionProgress(lag_records=1, record_at_s=1.0, committed_at_s=500.0)
+    meter.assigned([HERE], 400.0)
+    meter.progressed({HERE: state})
+    meter.assigned([THERE], 600.0)
+    meter.progressed({HERE: state})
+
+    assert {("1", "product-activity"): 600.0} == samples(meter, "pql_consumer_progress_timestamp_seconds")
+    assert {(): 2.0} == samples(meter, "pql_rebalances_total")
+
+
+def test_a_partition_that_stays_keeps_its_progress(meter):
+    """
+    A rebalance does not hide a stalled partition by making its last commit look new.
+    """
+    meter.assigned([HERE], 400.0)
+    meter.progressed({HERE: PartitionProgress(lag_records=1, record_at_s=1.0, committed_at_s=410.0)})
+    meter.assigned([HERE, THERE], 600.0)
+
+    assert {("0", "product-activity"): 410.0, ("1", "product-activity"): 600.0} == samples(
+        meter, "pql_consumer_progress_timestamp_seconds"
+    )
+
+
+def test_recovery_is_visible(meter):
+    """
+    The gauge is 1 exactly while rows are read back.
+    """
+    before = samples(meter, "pql_table_recovering")
+    meter.recovery_started()
+    during = samples(meter, "pql_table_recovering")
+    meter.recovery_ended()
+
+    assert ({(): 0.0}, {(): 1.0}, {(): 0.0}) == (before, during, samples(meter, "pql_table_recovering"))
+
+
+def test_two_meters_do_not_meet():
+    """
+    Each meter has its own registry, so a second worker in the process starts from nothing.
+    """
+    first, second = PrometheusMeter([]), PrometheusMeter([])
+    first.batch_done(batch(leads_evaluated=1))
+
+    assert {} == samples(second, "pql_leads_evaluated_total")
+
+
+def test_openmetrics_when_asked_else_text(meter):
+    """
+    The Accept header picks the format; both parse, and neither has `_created` noise.
+    """
+    meter.batch_done(batch(accepted={"feature_used": 1}, event_to_score_s=[1.0]))
+    open_page, open_type = meter.render("application/openmetrics-text; version=1.0.0")
+    text_page, text_type = meter.render("")
+
+    assert open_type.startswith("application/openmetrics-text")
+    assert text_type.startswith("text/plain")
+    families = list(openmetrics_parser.text_string_to_metric_families(open_page.decode()))
+    assert {"pql_events_consumed", "pql_event_to_score_seconds"} <= {family.name for family in families}
+    assert "_created" not in open_page.decode() + text_page.decode()
+
+
+def test_names_keep_the_rules(meter):
+    """
+    Every metric of ours has the prefix, and every histogram is in a base unit.
+    """
+    meter.pack_loaded("pql-100", 1, "ab12", ["silver"])
+    families = list(meter.registry.collect())
+
+    assert [] == [family.name for family in families if not family.name.startswith(("pql_", "process_"))]
+    histograms = [family.name for family in families if family.type == "histogram"]
+    assert [] == [name for name in histograms if not name.endswith(("_seconds", "_records"))]
+
+
+@pytest.mark.parametrize("make", [NoMeter, lambda: PrometheusMeter([])], ids=["none", "prometheus"])
+def test_every_meter_takes_every_call(make):
+    """
+    The worker can be handed any meter: all calls of the port are taken.
+    """
+    meter: Meter = make()
+
+    answers = [
+        meter.pack_loaded("pql-100", 1, "ab12", ["silver"]),
+        meter.assigned([HERE], 0.0),
+        meter.recovery_started(),
+        meter.recovery_ended(),
+        meter.batch_done(batch()),
+        meter.progressed({HERE: PartitionProgress(lag_records=0, record_at_s=0.0, committed_at_s=0.0)}),
+    ]
+
+    assert [None] * 6 == answers

@@ -1,0 +1,219 @@
+"""The order of effects: a stop after any of them loses nothing and adds nothing (DESIGN.md 4)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+
+from pql_stream.core.packs import compile_pack
+from pql_stream.errors import StreamLost
+from pql_stream.stream.metrics import NoMeter
+from pql_stream.stream.names import Topics
+from pql_stream.stream.partitioner import partition_of
+from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.records import OutRecord
+from pql_stream.stream.scorer import Scorer
+from pql_stream.testing.builders import JAN_5_MS, Record, native_json
+from pql_stream.wire.packs import load_pack
+
+TOPICS = Topics.under("")
+PARTITIONS = 1
+PACK = compile_pack(load_pack("pql-100"))
+
+
+class Crash(Exception):
+    """kill -9, as far as one process can do it to itself."""
+
+
+@dataclass
+class World:
+    """
+    A broker and a table that outlive the worker. After *effects_left* effects the worker is gone.
+
+
+    """
+
+    topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    committed: int = 0
+    effects_left: int = 1_000_000
+
+    def _effect(self) -> None:
+        self.effects_left -= 1
+        if self.effects_left <= 0:
+            raise Crash
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        self.topics[topic] += records
+        self._effect()
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    async def write_many(self, partition: int, items) -> None:
+        self.rows.update(items)
+        self._effect()
+
+    def commit(self, offset: int) -> None:
+        self.committed = offset
+        self._effect()
+
+
+@dataclass
+class Batch:
+    topic: str
+    partition: int
+    records: Sequence[Record]
+
+
+def pipeline(world: World, check_lease=lambda: None) -> Pipeline:
+    ports = Ports(world, world, NoMeter(), check_lease, lambda: 0.0, lambda _bug: None)
+    return Pipeline(Scorer(PACK, TOPICS, PARTITIONS), TOPICS, ports)
+
+
+async def run(world: World, log: Sequence[Record], batch_size: int) -> None:
+    """One life of a worker: from the committed offset to the end of *log*."""
+    worker = pipeline(world)
+    while world.committed < len(log):
+        end = min(world.committed + batch_size, len(log))
+        await worker.handle(Batch(TOPICS.activity, 0, log[world.committed : end]))
+        world.commit(end)
+
+
+def events() -> list[bytes]:
+    """Two leads on their way to bronze and silver, and a record that is none."""
+    given: list[bytes] = []
+    for lead in ("u1", "u2"):
+        made = [
+            native_json("trial_created", lead),
+            *(native_json("feature_used", lead, feature=f"f{i}") for i in range(7)),
+            *(native_json("workflow_completed", lead, run_id=f"r{i}") for i in range(20)),
+            native_json("compliance_level_changed", lead, level="advanced"),
+            native_json("community_post", lead, kind="feature_request", post_id="p1"),
+            native_json("tutorial_completed", lead),
+            b"no event",
+            native_json("identify", lead, team_size=12, industry="finance", company_revenue="10M+"),
+        ]
+        for number, value in enumerate(made):
+            fields = orjson.loads(value) if value != b"no event" else None
+            given.append(orjson.dumps(fields | {"event_id": f"{lead}-{number}"}) if fields else value)
+    return given
+
+
+def log() -> list[Record]:
+    return [Record(TOPICS.activity, 0, i, JAN_5_MS, b"k", value) for i, value in enumerate(events())]
+
+
+def told_once(records: Sequence[OutRecord], id_name: str) -> list[bytes]:
+    """What a consumer that drops repeats by id is told, in order; a repeat must be the very same bytes."""
+    seen: dict[str, bytes] = {}
+    for record in records:
+        id_ = orjson.loads(record.value)[id_name]
+        assert seen.setdefault(id_, record.value) == record.value
+    return list(seen.values())
+
+
+async def test_without_a_crash_every_effect_happens_once():
+    """The baseline of the crashes: both leads qualify and two records are refused."""
+    world = World()
+
+    await run(world, log(), 10)
+
+    assert 4 == len(world.topics[TOPICS.qualified])
+    assert 2 == len(world.topics[TOPICS.activity_dlq])
+
+
+async def effects_of_a_whole_run(batch_size: int) -> int:
+    world = World()
+    await run(world, log(), batch_size)
+    return 1_000_000 - world.effects_left
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_size):
+    """
+    Whatever effect was the last one of a life, the next life ends in the same rows, changes and qualifications.
+
+    Repeats carry the same id and the same bytes, and come in order.
+    """
+    whole = World()
+    await run(whole, log(), batch_size)
+
+    for last_effect in range(1, await effects_of_a_whole_run(batch_size)):
+        world = World(effects_left=last_effect)
+        with pytest.raises(Crash):
+            await run(world, log(), batch_size)
+        world.effects_left = 1_000_000
+        await run(world, log(), batch_size)
+
+        assert whole.rows == world.rows
+        for topic, id_name in ((TOPICS.score_changed, "change_id"), (TOPICS.qualified, "qualification_id")):
+            assert told_once(whole.topics[topic], id_name) == told_once(world.topics[topic], id_name)
+        assert {r.value for r in whole.topics[TOPICS.activity_dlq]} == {
+            r.value for r in world.topics[TOPICS.activity_dlq]
+        }
+
+
+async def test_without_the_lease_nothing_is_sent():
+    """A worker whose partitions may have another owner writes nothing at all."""
+    world = World()
+
+    def lost() -> None:
+        raise StreamLost("gone")
+
+    with pytest.raises(StreamLost):
+        await pipeline(world, lost).handle(Batch(TOPICS.activity, 0, log()))
+
+    assert ({}, {}) == (dict(world.topics), world.rows)
+
+
+async def test_a_lease_lost_while_sending_stores_no_row():
+    """The lease is asked again between the outputs and the rows."""
+    world = World()
+    asked = []
+
+    def lost_the_second_time() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            raise StreamLost("gone")
+
+    with pytest.raises(StreamLost):
+        await pipeline(world, lost_the_second_time).handle(Batch(TOPICS.activity, 0, log()))
+
+    assert (True, {}) == (bool(world.topics), world.rows)
+
+
+async def test_a_batch_that_changes_nothing_writes_no_row():
+    """Tombstones and bad records alone touch no table."""
+    world = World()
+
+    await pipeline(world).handle(
+        Batch(TOPICS.activity, 0, [Record(TOPICS.activity, 0, 0, JAN_5_MS, b"k", b"no event")])
+    )
+
+    assert ([TOPICS.activity_dlq], {}) == (list(world.topics), world.rows)
+
+
+async def test_outputs_go_to_the_partition_of_their_lead():
+    """Score topics have the input's partitions, so the partition number is the lead's own."""
+    sent: list[tuple[str, int]] = []
+
+    class Sender:
+        async def send(self, topic, partition, records):
+            sent.append((topic, partition))
+
+    world = World()
+    partitions = 8
+    at = partition_of(b"u1", partitions)
+    ports = Ports(world, Sender(), NoMeter(), lambda: None, lambda: 0.0, lambda _bug: None)
+    record = Record(TOPICS.activity, at, 0, JAN_5_MS, b"u1", native_json("tutorial_completed"))
+
+    await Pipeline(Scorer(PACK, TOPICS, partitions), TOPICS, ports).handle(
+        Batch(TOPICS.activity, at, [record])
+    )
+
+    assert [(TOPICS.score_changed, at)] == sent

@@ -1,0 +1,254 @@
+"""The scorer: records and rows in, what to send and to store out."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.errors import InvalidState
+from pql_stream.stream.names import Topics
+from pql_stream.stream.partitioner import partition_of
+from pql_stream.stream.scorer import Effects, Scorer
+from pql_stream.testing.builders import JAN_5_MS, Record, native_json
+from pql_stream.wire.packs import load_pack
+
+TOPICS = Topics.under("")
+PARTITIONS = 4
+
+
+@pytest.fixture(scope="module")
+def pack() -> CompiledPack:
+    return compile_pack(load_pack("pql-100"))
+
+
+@pytest.fixture
+def scorer(pack) -> Scorer:
+    return Scorer(pack, TOPICS, PARTITIONS)
+
+
+def home(lead_id: str) -> int:
+    return partition_of(lead_id.encode(), PARTITIONS)
+
+
+def record(value, *, lead_id="u1", offset=0, topic=TOPICS.activity, partition=None, headers=()) -> Record:
+    at = home(lead_id) if partition is None else partition
+    return Record(topic, at, offset, JAN_5_MS, lead_id.encode(), value, headers)
+
+
+def handle(scorer: Scorer, records, rows=None) -> Effects:
+    return scorer.score(scorer.read(records), rows or {})
+
+
+def bodies(records) -> list[dict]:
+    return [orjson.loads(record.value) for record in records]
+
+
+def tutorials(*lead_ids: str) -> list[Record]:
+    return [
+        record(native_json("tutorial_completed", lead, event_id=f"e{i}"), lead_id=lead, offset=i)
+        for i, lead in enumerate(lead_ids)
+    ]
+
+
+def test_a_change_is_sent_and_its_row_stored(scorer):
+    """One event that moves one rule gives one change, keyed by lead, and one row."""
+    effects = handle(scorer, tutorials("u1"))
+
+    assert [b"u1"] == [change.key for change in effects.changes]
+    assert [5] == [body["score_after"] for body in bodies(effects.changes)]
+    assert [b"u1"] == [key for key, _ in effects.rows]
+
+
+def test_changes_come_in_the_order_of_the_events(scorer):
+    """Leads that interleave keep the order of the batch."""
+    first, second = "u1", next(f"u{i}" for i in range(2, 99) if home(f"u{i}") == home("u1"))
+
+    effects = handle(scorer, tutorials(first, second))
+
+    assert [first, second] == [body["lead_id"] for body in bodies(effects.changes)]
+
+
+def test_a_repeated_batch_on_the_rows_it_made_changes_nothing(scorer):
+    """Records that are read again after their rows were stored neither send nor store."""
+    batch = tutorials("u1")
+    rows = dict(handle(scorer, batch).rows)
+
+    again = handle(scorer, batch, rows)
+
+    assert ([], []) == (again.changes, again.rows)
+
+
+def test_a_repeated_batch_on_the_rows_before_it_sends_the_same_bytes(scorer):
+    """A crash before the rows were stored repeats the outputs, byte for byte."""
+    batch = tutorials("u1", "u1")
+
+    assert handle(scorer, batch).changes == handle(scorer, batch).changes
+
+
+def test_splitting_a_batch_changes_no_output(scorer):
+    """The changes written are the same however the records were batched."""
+    values = [
+        native_json("feature_used", event_id=f"e{i}", feature=f"f{i}", occurred_at_ms=JAN_5_MS + i)
+        for i in range(8)
+    ]
+    batch = [record(value, offset=i) for i, value in enumerate(values)]
+    whole = handle(scorer, batch)
+    rows: dict[bytes, bytes] = {}
+    singly = []
+    for one in batch:
+        effects = handle(scorer, [one], rows)
+        rows |= dict(effects.rows)
+        singly += effects.changes
+
+    assert (whole.changes, dict(whole.rows)) == (singly, rows)
+
+
+def test_a_misplaced_record_is_forwarded_with_its_origin(scorer):
+    """An event on a partition that is not its lead's goes to the re-keyed topic, bytes and headers kept."""
+    value = native_json("tutorial_completed")
+    elsewhere = (home("u1") + 1) % PARTITIONS
+
+    effects = handle(scorer, [record(value, partition=elsewhere, offset=7, headers=[("trace", b"t")])])
+
+    assert ([], []) == (effects.changes, effects.rows)
+    (forwarded,) = effects.rekeyed[home("u1")]
+    assert (b"u1", value) == (forwarded.key, forwarded.value)
+    assert [
+        ("trace", b"t"),
+        ("pql-origin-topic", b"product-activity"),
+        ("pql-origin-partition", b"%d" % elsewhere),
+        ("pql-origin-offset", b"7"),
+        ("pql-origin-timestamp", b"%d" % JAN_5_MS),
+    ] == forwarded.headers
+
+
+def test_a_rekeyed_record_names_its_origin_as_the_cause(scorer):
+    """What arrives by the re-keyed topic is caused by the producer's own record."""
+    elsewhere = (home("u1") + 1) % PARTITIONS
+    (forwarded,) = handle(
+        scorer, [record(native_json("tutorial_completed"), partition=elsewhere, offset=7)]
+    ).rekeyed[home("u1")]
+
+    effects = handle(
+        scorer, [record(forwarded.value, topic=TOPICS.activity_rekeyed, offset=99, headers=forwarded.headers)]
+    )
+
+    assert [
+        {
+            "event_id": "e1",
+            "event": "tutorial_completed",
+            "topic": "product-activity",
+            "partition": elsewhere,
+            "offset": 7,
+        }
+    ] == [body["cause"] for body in bodies(effects.changes)]
+
+
+def test_origin_headers_count_on_the_rekeyed_topic_only(scorer):
+    """A producer cannot claim another origin for its record."""
+    headers = [
+        ("pql-origin-topic", b"x"),
+        ("pql-origin-partition", b"1"),
+        ("pql-origin-offset", b"1"),
+        ("pql-origin-timestamp", b"1"),
+    ]
+
+    effects = handle(scorer, [record(native_json("tutorial_completed"), offset=5, headers=headers)])
+
+    assert [("product-activity", 5)] == [
+        (b["cause"]["topic"], b["cause"]["offset"]) for b in bodies(effects.changes)
+    ]
+
+
+def test_a_record_is_never_forwarded_twice(scorer):
+    """On the re-keyed topic an event counts where it lies, origin or not."""
+    elsewhere = (home("u1") + 1) % PARTITIONS
+
+    effects = handle(
+        scorer,
+        [record(native_json("tutorial_completed"), topic=TOPICS.activity_rekeyed, partition=elsewhere)],
+    )
+
+    assert ({}, 1) == (effects.rekeyed, len(effects.changes))
+
+
+def test_a_lead_with_a_row_is_at_home(scorer):
+    """Where a lead has a row no key is hashed: its events count there."""
+    rows = dict(handle(scorer, tutorials("u1")).rows)
+    elsewhere = (home("u1") + 1) % PARTITIONS
+
+    effects = handle(scorer, [record(native_json("feature_used", event_id="e2", feature="f1"), partition=elsewhere)], rows)
+
+    assert ({}, 1) == (effects.rekeyed, len(effects.rows))
+
+
+def test_a_bad_record_is_dead_lettered_untouched(scorer):
+    """Bytes, key and own headers are kept; the reason and the place are added (R26)."""
+    effects = handle(scorer, [record(b'{"event_id": 5.5}', offset=3, headers=[("trace", b"t")])])
+
+    (dead,) = effects.dead_letters
+    assert (b"u1", b'{"event_id": 5.5}') == (dead.key, dead.value)
+    headers = dict(dead.headers)
+    assert (b"bad_type", b"t", b"3", b"1") == (
+        headers["pql-dlq-reason"],
+        headers["trace"],
+        headers["pql-dlq-original-offset"],
+        headers["pql-dlq-version"],
+    )
+    assert headers["pql-dlq-detail"].startswith(b"event_id")
+
+
+@pytest.mark.parametrize("value", [None, b""], ids=["null", "zero bytes"])
+def test_a_tombstone_is_skipped(scorer, value):
+    """R25: an empty value is no event and no fault; it is counted."""
+    effects = handle(scorer, [record(value)])
+
+    assert (1, [], []) == (effects.counts.skipped, effects.dead_letters, effects.rows)
+
+
+class PackWithABug(CompiledPack):
+    """Fails on one event name, as a mistake in a fold would."""
+
+    def plan(self, event_name):
+        if event_name == "boom":
+            raise ZeroDivisionError("@".join(("secret", "example.com")))
+        return super().plan(event_name)
+
+
+def test_a_bug_of_ours_costs_one_record():
+    """When our own code raises, the record is dead-lettered as internal_error and the batch goes on."""
+    scorer = Scorer(PackWithABug(load_pack("pql-100")), TOPICS, PARTITIONS)
+
+    effects = handle(scorer, [record(native_json("boom")), *tutorials("u1")])
+
+    assert [b"internal_error"] == [dict(dead.headers)["pql-dlq-reason"] for dead in effects.dead_letters]
+    assert 1 == len(effects.changes)
+    assert "ZeroDivisionError" in effects.counts.bugs[0]
+    assert "secret@example.com" not in effects.counts.bugs[0]
+
+
+def test_every_record_of_a_batch_is_accounted_for(scorer):
+    """Accepted, rejected, re-keyed and skipped add up to what was read."""
+    elsewhere = (home("u1") + 1) % PARTITIONS
+    batch = [
+        *tutorials("u1"),
+        record(b"x", offset=1),
+        record(None, offset=2),
+        record(
+            native_json("a", "u1x", event_id="e9"), lead_id="u1x", partition=(home("u1x") + 1) % PARTITIONS
+        ),
+        record(native_json("unheard of", event_id="e4"), offset=4, partition=elsewhere),
+    ]
+
+    counts = handle(scorer, batch).counts
+
+    assert len(batch) == (counts.accepted.total() + counts.rejected.total() + counts.rekeyed + counts.skipped)
+
+
+def test_a_row_of_a_later_version_stops_the_worker(scorer):
+    """A row that this program cannot read is nobody's dead letter: going on would score wrongly."""
+    rows = {b"u1": b"\x91\x63"}  # [99]
+
+    with pytest.raises(InvalidState, match="version 99"):
+        handle(scorer, tutorials("u1"), rows)
