@@ -7,6 +7,7 @@ PqlError
 ├── InvalidState       the operator: a table row, or a state directory, this version cannot read; stop
 ├── InvalidInput       the operator: a file that cannot be read (missing, a directory, broken gzip)
 ├── BrokerError        the operator: the cluster refuses or lacks something we need; refuse to start
+│   └── BrokerAway     likewise, but it may come back: a worker waits for it
 ├── RecordTooLarge     the caller: send something smaller in its place
 ├── StreamLost         nobody: our hold on a partition is gone; the process ends and is started again
 └── InvalidEvent       the producer: dead-letter the bytes, keep going
@@ -83,7 +84,11 @@ class InvalidInput(PqlError):
 
 
 class BrokerError(PqlError):
-    """The cluster is away, or refuses or lacks something that we need."""
+    """The cluster refuses or lacks something that we need."""
+
+
+class BrokerAway(BrokerError):
+    """The cluster does not answer."""
 
 
 class RecordTooLarge(PqlError):

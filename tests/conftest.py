@@ -1,7 +1,8 @@
 """
 Brokers and topics for every test.
 
-A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafka: mark it `@pytest.mark.system`.
+A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafka: mark it
+`@pytest.mark.system`.
 """
 
 import os
@@ -39,17 +40,19 @@ class TestKafka:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._cluster = TopicCluster({"bootstrap.servers": bootstrap})
 
     def create_topics(self, topics: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
         """Create *topics* (name -> partitions), all with *config*, and return when they can be used."""
         new = [NewTopic(name, count, config=dict(config or {})) for name, count in topics.items()]
-        for created in self.admin.create_topics(new, operation_timeout=30).values():
+        for created in self.admin.create_topics(new).values():
             created.result()
+        self._cluster.wait_for(topics)
 
     def create_pipeline_topics(self, prefix: str, partitions: int) -> None:
         """Create every declared topic under *prefix*."""
-        TopicCluster({"bootstrap.servers": self.bootstrap}).apply(
+        self._cluster.apply(
             declared.on_cluster(prefix=prefix, partitions=partitions) for declared in load_declarations()
         )
 

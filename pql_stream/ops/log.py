@@ -124,9 +124,7 @@ def _renderer(format_: LogFormat, target: TextIO) -> Processor:
     if format_ == "json" or (format_ == "auto" and not target.isatty()):
         return structlog.processors.JSONRenderer()
     # Tracebacks are text by then: the fancy ones would print the values of local variables.
-    return structlog.dev.ConsoleRenderer(
-        colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    return structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def _install(handler: logging.Handler, threshold: int) -> None:

@@ -74,14 +74,10 @@ class PrometheusMeter:
     def _declare_counters(self) -> None:
         self._consumed = self._counter("events_consumed", "Events accepted", "topic", "event")
         self._rejected = self._counter("events_rejected", "Records that are no event", "stage", "reason")
-        self._rekeyed = self._counter(
-            "events_rekeyed", "Events forwarded to their lead's own partition", "topic"
-        )
+        self._rekeyed = self._counter("events_rekeyed", "Events forwarded to their lead's own partition", "topic")
         self._skipped = self._counter("events_skipped", "Records without a value (tombstones)", "topic")
         self._evaluated = self._counter("leads_evaluated", "Leads scored, once a batch")
-        self._changed = self._counter(
-            "scores_changed", "Score changes, by the tier after", "tier", "pack", "version"
-        )
+        self._changed = self._counter("scores_changed", "Score changes, by the tier after", "tier", "pack", "version")
         self._qualified = self._counter("qualifications", "First times in a tier", "tier", "pack", "version")
         # No mode: a dead letter is a record on a topic, whoever wrote it.
         self._dead_letters = Counter(
@@ -122,9 +118,7 @@ class PrometheusMeter:
             ["pack", "version", "sha256"],
             registry=self.registry,
         )
-        build = Gauge(
-            "pql_build_info", "What runs: always 1", ["version", "python", "faust"], registry=self.registry
-        )
+        build = Gauge("pql_build_info", "What runs: always 1", ["version", "python", "faust"], registry=self.registry)
         build.labels(
             version=pql_stream.__version__,
             python=platform.python_version(),
@@ -249,8 +243,6 @@ class _Partitions(Collector):
         for (topic, partition), state in sorted(self._progress.items()):
             values = [topic, str(partition)]
             lag_records.add_metric(values, state.lag_records)
-            lag_seconds.add_metric(
-                values, max(now_s - state.record_at_s, 0.0) if state.lag_records > 0 else 0.0
-            )
+            lag_seconds.add_metric(values, max(now_s - state.record_at_s, 0.0) if state.lag_records > 0 else 0.0)
             progress.add_metric(values, state.committed_at_s)
         yield from (lag_records, lag_seconds, progress)

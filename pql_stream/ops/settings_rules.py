@@ -17,9 +17,7 @@ _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 # Kubernetes and Docker links put such names into every container for each service, so a Service called
 # `pql-stream` would stop the worker from starting.
-_SERVICE_LINK = re.compile(
-    r"PQL_\w+_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
-)
+_SERVICE_LINK = re.compile(r"PQL_\w+_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 
 
 def lower(text: object) -> object:

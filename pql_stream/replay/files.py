@@ -17,14 +17,16 @@ from pql_stream.wire.events import RECORD_BYTES_MAX
 STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LINE_END_BYTES = 2  # \r\n
+_LINE_END = b"\r\n"
+_READ_BYTES_MAX = len(_BYTE_ORDER_MARK) + RECORD_BYTES_MAX + len(_LINE_END)
+"""Enough for every line within the limit, so that what is cut is over it."""
 
 
 class Line(NamedTuple):
     """
     One line that is not blank. *file* is the file's name, *number* counts every line from 1.
 
-    A line over the limit is handed on cut, one byte over it, so that one line never fills the memory.
+    A line over the limit is handed on cut, a few bytes over it, so that one line never fills the memory.
     """
 
     file: str
@@ -37,7 +39,8 @@ class EventFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.name = STDIN if path == STDIN else Path(path).name
+        # A file name need not be UTF-8, but it stands in records, which are.
+        self.name = Path(path).name.encode(errors="backslashreplace").decode()
         self._raw: io.BufferedReader | None = None
 
     @property
@@ -47,8 +50,8 @@ class EventFile:
 
     @property
     def bytes_read(self) -> int:
-        """How much of `bytes_total` is read."""
-        return 0 if self._raw is None or self.path == STDIN else self._raw.tell()
+        """How much of `bytes_total` is read; 0 for a pipe, which has no place to tell."""
+        return self._raw.tell() if self._raw is not None and self._raw.seekable() else 0
 
     def check(self) -> None:
         """
@@ -57,7 +60,8 @@ class EventFile:
         Raises:
             InvalidInput: it cannot.
         """
-        if self.path != STDIN:
+        # A pipe can be opened once only: whoever writes to it would find its reader gone.
+        if self.path != STDIN and not Path(self.path).is_fifo():
             with _as_invalid_input(self.path), Path(self.path).open("rb"):
                 pass
 
@@ -80,7 +84,7 @@ class EventFile:
 
     def _lines(self, stream: IO[bytes]) -> Iterator[Line]:
         number = 0
-        while content := stream.readline(RECORD_BYTES_MAX + _LINE_END_BYTES + 1):
+        while content := stream.readline(_READ_BYTES_MAX):
             number += 1
             if number == 1:
                 content = content.removeprefix(_BYTE_ORDER_MARK)

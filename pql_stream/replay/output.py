@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -75,8 +75,10 @@ def replay_output(directory: Path) -> Iterator[ReplayOutput]:
             what_to_do="name another --out directory",
         ) from exc
     finally:
-        for name in names:
-            _partial(directory, name).unlink(missing_ok=True)
+        # Where the directory itself is the trouble there is nothing to remove, and that is not the news.
+        with suppress(OSError):
+            for name in names:
+                _partial(directory, name).unlink(missing_ok=True)
 
 
 def _partial(directory: Path, name: str) -> Path:

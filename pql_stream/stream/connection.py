@@ -15,8 +15,8 @@ class Connection:
     """
     Addresses and credentials, in the words of the usual Kafka clients.
 
-    *bootstrap* is `host:port` addresses with commas between them. The two `SSL` protocols need *ssl_context*, the two
-    `SASL` ones *sasl_mechanism* with the name and the password.
+    *bootstrap* is `host:port` addresses with commas between them. The two `SSL` protocols need
+    *ssl_context*, the two `SASL` ones *sasl_mechanism* with the name and the password.
     """
 
     bootstrap: str

@@ -31,9 +31,7 @@ TOPICS = (
 )
 """Every topic that scoring reads or writes."""
 
-CO_PARTITIONED = frozenset(
-    {PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG}
-)
+CO_PARTITIONED = frozenset({PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG})
 """
 Topics keyed by lead: partition N of each has the same leads, so all have the same number of partitions.
 

@@ -31,9 +31,7 @@ class Outbox:
     has *dead_letter_partitions*.
     """
 
-    def __init__(
-        self, topics: Topics, *, writer: Writer, compressing: Writer, dead_letter_partitions: int
-    ) -> None:
+    def __init__(self, topics: Topics, *, writer: Writer, compressing: Writer, dead_letter_partitions: int) -> None:
         self._topics = topics
         self._writer = writer
         self._compressing = compressing

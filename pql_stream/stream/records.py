@@ -31,3 +31,9 @@ class OutRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size of key, value and headers."""
+        size = len(self.key or b"") + len(self.value or b"")
+        return size + sum(len(name) + len(content) for name, content in self.headers)

@@ -146,9 +146,7 @@ class Scorer:
         ]
         return effects
 
-    def _score_event(
-        self, event: ProductEvent, key: bytes, after: dict[str, LeadState], effects: Effects
-    ) -> None:
+    def _score_event(self, event: ProductEvent, key: bytes, after: dict[str, LeadState], effects: Effects) -> None:
         step = advance(after.get(event.lead_id), event, self._pack)
         if step.change is not None:
             change = OutRecord(key, encode_score_changed(step.change))
@@ -194,9 +192,7 @@ def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:
     return OutRecord(key, record.value, rekeyed_headers(list(record.headers), origin))
 
 
-def _reject(
-    reading: Reading, record: SourceRecord, origin: Origin, fault: InvalidEvent, stage: RejectStage
-) -> None:
+def _reject(reading: Reading, record: SourceRecord, origin: Origin, fault: InvalidEvent, stage: RejectStage) -> None:
     headers = dead_letter_headers(
         list(record.headers),
         fault,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import orjson
+from orjson import JSONDecodeError, loads
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.errors import InvalidEvent
@@ -44,8 +44,8 @@ def decode_event(
     if len(value) > RECORD_BYTES_MAX:
         raise InvalidEvent("too_large", "", f"over {RECORD_BYTES_MAX} bytes")
     try:
-        record = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        record = loads(value)
+    except JSONDecodeError:
         # The parser's exception carries the whole record, so it is not passed on.
         raise _why_no_json(value) from None
     # The first two look at next to nothing and settle most records.

@@ -11,6 +11,7 @@ distinct set is its members as 8 big-endian bytes each, rising; a rule's *moved 
 
 from __future__ import annotations
 
+from struct import error as struct_error
 from struct import pack as pack_struct
 from struct import unpack as unpack_struct
 from typing import Any
@@ -25,8 +26,27 @@ from pql_stream.errors import InvalidState
 
 ROW_VERSION = 1
 
+_Ref = tuple[str, int, int, int]
+_Row = tuple[
+    int,
+    str,
+    int,
+    int,
+    int,
+    tuple[int, str, str] | None,
+    list[Any],
+    tuple[int, ...],
+    list[_Ref | None],
+    int,
+    int,
+    list[str],
+]
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+_decode = msgspec.msgpack.Decoder(_Row).decode
+_decode_any = msgspec.msgpack.Decoder().decode
+_DECODE_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
+"""What the decoder raises: bad UTF-8 and endless nesting are no DecodeError to it."""
 
 
 def dump_state(state: LeadState, pack: CompiledPack) -> bytes:
@@ -61,22 +81,17 @@ def load_state(row: bytes, pack: CompiledPack) -> LeadState:
     """
     try:
         fields = _decode(row)
-        version = fields[0]
-    except (msgspec.DecodeError, LookupError, TypeError) as exc:
-        raise _unreadable("it is no row of the lead table") from exc
-    if version != ROW_VERSION:
-        raise InvalidState(
-            f"a row of the lead table has version {version!r}; this program reads version {ROW_VERSION}",
-            why="the state was written by a newer pql-stream",
-            what_to_do="run the newer version again, or rebuild the state by replay with this one",
-        )
+    except _DECODE_ERRORS as exc:
+        raise _not_this_version(row) from exc
+    if fields[0] != ROW_VERSION:
+        raise _not_this_version(row)
     try:
         return _load(fields, pack)
-    except (LookupError, TypeError, ValueError) as exc:
+    except (LookupError, ValueError, struct_error) as exc:
         raise _unreadable("its fields do not fit") from exc
 
 
-def _load(fields: list[Any], pack: CompiledPack) -> LeadState:
+def _load(fields: _Row, pack: CompiledPack) -> LeadState:
     _, name, version, first, last, account, features, points, moved_by, sequence, announced, topics = fields
     if name != pack.name or version != pack.version:
         raise InvalidState(
@@ -84,12 +99,19 @@ def _load(fields: list[Any], pack: CompiledPack) -> LeadState:
             why="features and points of another pack, or version, do not fit this one",
             what_to_do="set PQL_PACK to the pack of the state, or rebuild the state by replaying the topic",
         )
+    # A pack that was edited under its old version, or a row cut short.
+    if (len(features), len(points), len(moved_by)) != (
+        len(pack.features_unset),
+        len(pack.rules),
+        len(pack.rules),
+    ):
+        raise ValueError("not the number of features, or rules, that the pack has")
     return LeadState(
         first,
         last,
-        None if account is None else tuple(account),
+        account,
         tuple([_load_feature(value) for value in features]),
-        PackState(tuple(points), tuple([_load_ref(ref, topics) for ref in moved_by]), sequence, announced),
+        PackState(points, tuple([_load_ref(ref, topics) for ref in moved_by]), sequence, announced),
     )
 
 
@@ -111,8 +133,22 @@ def _dump_ref(ref: EventRef | None, topics: dict[str, int]) -> tuple[str, int, i
     return ref.event_id, topics.setdefault(ref.topic, len(topics)), ref.partition, ref.offset
 
 
-def _load_ref(ref: list[Any] | None, topics: list[str]) -> EventRef | None:
+def _load_ref(ref: _Ref | None, topics: list[str]) -> EventRef | None:
     return None if ref is None else EventRef(ref[0], topics[ref[1]], ref[2], ref[3])
+
+
+def _not_this_version(row: bytes) -> InvalidState:
+    try:
+        version = _decode_any(row)[0]
+    except (*_DECODE_ERRORS, LookupError, TypeError):
+        return _unreadable("it is no row of the lead table")
+    if version == ROW_VERSION or version.__class__ is not int:
+        return _unreadable("its fields do not fit")
+    return InvalidState(
+        f"a row of the lead table has version {version}; this program reads version {ROW_VERSION}",
+        why="the state was written by a newer pql-stream",
+        what_to_do="run the newer version again, or rebuild the state by replay with this one",
+    )
 
 
 def _unreadable(why: str) -> InvalidState:

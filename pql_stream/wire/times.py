@@ -143,7 +143,7 @@ def _refuse(value: object, field: str) -> NoReturn:
         raise InvalidEvent("missing_field", field, "it is required") from None
     # JSON has no limit on integers; the parser reads those beyond 64 bits as floats.
     if isinstance(value, float) and abs(value) >= _INTEGERS_END:
-        raise InvalidEvent("bad_time", field, "beyond the year 9999")
+        raise InvalidEvent("bad_time", field, "an integer beyond 64 bits")
     raise InvalidEvent("bad_type", field, "neither a text nor an integer of milliseconds")
 
 

@@ -40,8 +40,8 @@ def test_one_join_error_does_not_keep_a_worker_out_of_the_group(bench):
 
 def test_no_record_is_lost_in_the_window_at_the_end_of_recovery(bench):
     """
-    A worker without a store of its own that is killed and started again recovers its rows from the changelog, and handles
-    every record once, although the broker is slow while it seeks.
+    A worker without a store of its own that is killed and started again recovers its rows from the
+    changelog, and handles every record once, although the broker is slow while it seeks.
     """
     bench.feed(500)
     first = bench.start("--slow-seek-s", "0.3")
@@ -93,7 +93,8 @@ def test_an_idle_owner_repairs_what_a_foreign_writer_wrote(bench):
 
 def test_the_next_write_repairs_what_a_foreign_writer_wrote(bench):
     """
-    Without the periodic look at the changelog, the gap in the offsets of the next write shows the foreign row.
+    Without the periodic look at the changelog, the gap in the offsets of the next write shows the foreign
+    row.
     """
     bench.feed(100, keys=1)
     bench.start("--check-s", "1000")
@@ -117,7 +118,8 @@ def partition_of(bench: Bench, key: bytes) -> int:
 
 def test_an_exception_in_the_agent_ends_the_process_and_commits_nothing(bench):
     """
-    The record that raised is not skipped: the process ends with an error, and nothing of its partition is committed.
+    The record that raised is not skipped: the process ends with an error, and nothing of its partition is
+    committed.
     """
     bench.feed(50, keys=1)
     worker = bench.start("--raise-on", "30")
@@ -130,18 +132,19 @@ def test_sigterm_finishes_and_commits_the_batches_in_work(bench):
     """
     SIGTERM in the middle of the batches: the process ends with 0 in time, and what it put out is committed.
     """
-    bench.feed(2000)
+    bench.feed(20_000)
     worker = bench.start("--batch-s", "0.5")
     bench.wait_for(lambda: len(bench.outputs()) > 0)
     worker.terminate()
 
     assert 0 == worker.wait(10)
-    assert bench.committed() == len(bench.outputs()) < 2000
+    assert bench.committed() == len(bench.outputs()) < 20_000
 
 
 def test_workers_come_and_go_and_every_record_counts_once(bench):
     """
-    Two joins and two leaves in good order, with records in flight: no record is lost, and none is handled twice.
+    Two joins and two leaves in good order, with records in flight: no record is lost, and none is handled
+    twice.
     """
     first = bench.start("--batch-s", "0.02", "--standby", "1", name="a")
     bench.feed(3000)
@@ -164,13 +167,16 @@ def test_workers_come_and_go_and_every_record_counts_once(bench):
 
 def test_a_frozen_worker_writes_nothing_after_it_wakes_up(bench):
     """
-    A worker that is frozen with a batch in work until its partitions are another's ends itself before the next effect.
+    A worker that is frozen with a batch in work until its partitions are another's ends itself before the
+    next effect.
     """
     frozen = bench.start("--batch-s", "1", name="frozen")
     bench.feed(100)
     bench.wait_for(lambda: bench.committed() == 100)
     bench.feed(100)
-    bench.wait_for(lambda: bench.log_of("frozen").count("begin batch") > bench.log_of("frozen").count("end batch"))
+    bench.wait_for(
+        lambda: bench.log_of("frozen").count("begin batch") > bench.log_of("frozen").count("end batch")
+    )
     frozen.send_signal(signal.SIGSTOP)
     bench.start(name="heir")
     bench.wait_all_committed()
@@ -186,7 +192,8 @@ def test_a_frozen_worker_writes_nothing_after_it_wakes_up(bench):
 
 def test_a_partition_that_stands_still_does_not_hold_back_the_others(bench):
     """
-    One partition never gets done with its batch; the other three go on while it holds more than a batch can take.
+    One partition never gets done with its batch; the other three go on while it holds more than a batch can
+    take.
     """
     bench.start("--slow-key", "key-stuck")
     bench.put(bench.source, b"key-stuck", b"x", 0)
@@ -195,4 +202,4 @@ def test_a_partition_that_stands_still_does_not_hold_back_the_others(bench):
         bench.feed(1000, keys=1, partition=partition)
     bench.wait_for(lambda: bench.committed() == 3000)
 
-    assert 3000 == bench.counted()
+    assert {"1", "2", "3"} == {output.decode().split("-")[0] for output in bench.outputs()}

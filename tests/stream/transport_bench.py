@@ -101,7 +101,9 @@ class Bench:
         ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p))[1] for p in range(PARTITIONS)}
         reader.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in ends])
         found: list[tuple[bytes, bytes | None]] = []
-        left = {p for p, end in ends.items() if end > reader.get_watermark_offsets(TopicPartition(topic, p))[0]}
+        left = {
+            p for p, end in ends.items() if end > reader.get_watermark_offsets(TopicPartition(topic, p))[0]
+        }
         while left:
             for message in reader.consume(1000, timeout=0.2):
                 assert not message.error()

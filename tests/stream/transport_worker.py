@@ -1,4 +1,7 @@
-"""A worker that counts the records of every key: the script that the tests of the transport start as a process."""
+"""
+A worker that counts the records of every key: the script that the tests of the transport start as a
+process.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ args = arguments.parse_args()
 sys.argv = [sys.argv[0]]  # Faust reads it when it is imported
 
 import faust  # noqa: E402  # the reason is the line above
-from aiokafka.errors import KafkaError  # noqa: E402
 from aiokafka.consumer.group_coordinator import GroupCoordinator  # noqa: E402
+from aiokafka.errors import KafkaError  # noqa: E402
 
 from pql_stream.stream.connection import Connection  # noqa: E402
 from pql_stream.stream.transport import BatchApp, OutRecord, RecordBatch, TransportSettings, work  # noqa: E402
@@ -52,7 +55,7 @@ counts = app.batch_table("counts", partitions=4)
 
 async def count(batch: RecordBatch) -> None:
     """Write the key's record number for every record, then the number of records a key has had."""
-    print("begin batch", flush=True)
+    print("begin batch", flush=True)  # noqa: T201  # the test reads it
     rows = counts.get_many(batch.partition, {record.key for record in batch.records})
     outputs = []
     for record in batch.records:
@@ -67,7 +70,7 @@ async def count(batch: RecordBatch) -> None:
     app.lease.check()
     await app.writer.send(f"{args.app_id}-out", batch.partition, outputs)
     await counts.write_many(batch.partition, list(rows.items()))
-    print("end batch", flush=True)
+    print("end batch", flush=True)  # noqa: T201  # as above
 
 
 @app.agent(source)

@@ -28,8 +28,8 @@ class EmbeddedKafka:
     - No CreateTopics: the topics given here are there, with these partitions; any other that is asked for
       comes into being with 4 partitions.
     - No compaction, no retention by time, no topic settings (it takes any record size), no describe requests.
-    - A group's first member is assigned at once; any later change of members takes the members' session timeout
-      less 1 s, also when the group is empty again.
+    - A group's first member is assigned at once; any later change of members takes the members' session
+      timeout less 1 s, also when the group is empty again.
     - Transactions and groups are answered by rote: good enough to connect, no proof of anything.
     """
 
@@ -54,9 +54,7 @@ class EmbeddedKafka:
         # Else every group's first assignment takes 3 s longer.
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         for name, partitions in topics.items():
-            code = self._library.rd_kafka_mock_topic_create(
-                self._cluster, name.encode(), partitions, _BROKERS
-            )
+            code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, _BROKERS)
             if code != 0:
                 self.close()
                 raise _unusable(f"topic {name}: {KafkaError(code).str()}")

@@ -42,9 +42,7 @@ def find_java() -> str:
     if java is None:
         raise BrokerError(
             "java is missing, and Apache Kafka is a Java program",
-            why=f"no executable java in JAVA_HOME={home}"
-            if home
-            else "no java in PATH, and JAVA_HOME is not set",
+            why=f"no executable java in JAVA_HOME={home}" if home else "no java in PATH, and JAVA_HOME is not set",
             what_to_do="install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)",
         )
     return java
@@ -62,8 +60,7 @@ def find_maven() -> str:
         raise BrokerError(
             "mvn is missing, and Apache Kafka's jars are fetched with it once",
             why=f"no mvn in PATH, and no jars in {cache_dir()}",
-            what_to_do="install Maven (Debian: apt-get install maven), "
-            f"or set {CACHE_VARIABLE} to a filled cache",
+            what_to_do=f"install Maven (Debian: apt-get install maven), or set {CACHE_VARIABLE} to a filled cache",
         )
     return maven
 

@@ -59,9 +59,7 @@ class LocalKafka:
     ends, even by kill -9.
     """
 
-    def __init__(
-        self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir.resolve()
         self.log_path = self.data_dir / "broker.log"
         self._properties_path = self.data_dir / "server.properties"
@@ -103,7 +101,7 @@ class LocalKafka:
         return self
 
     def stop(self) -> None:
-        """End the broker cleanly, after `STOP_S_MAX` seconds by kill -9. Does nothing when it is not running."""
+        """End the broker cleanly, after `STOP_S_MAX` seconds by kill -9; no matter if it is running."""
         if self._process is None:
             return
         self._process.terminate()
@@ -185,9 +183,7 @@ class LocalKafka:
         except subprocess.TimeoutExpired as exc:
             raise _not_formatted(f"not done after {FORMAT_S_MAX:.0f} s") from exc
         if done.returncode != 0:
-            raise _not_formatted(
-                "\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES_SHOWN:])
-            )
+            raise _not_formatted("\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES_SHOWN:]))
 
     def _launch(self, command: list[str]) -> None:
         # Sessions of their own: a Ctrl-C on the terminal is ours to turn into a clean stop.

@@ -48,9 +48,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(pql_stream.__version__, prog_name="pql-stream")
 def cli() -> None:
     """Product events in, lead scores and qualified leads out."""
@@ -69,3 +67,7 @@ def main(args: Sequence[str] | None = None) -> None:
             if line:
                 click.echo(line, err=True)
         sys.exit(EXIT_USAGE if isinstance(exc, InvalidPack | InvalidSettings) else EXIT_FAILED)
+    except OSError as exc:
+        # What no command foresaw: a full disk behind stdout, say.
+        click.echo(f"Error: {exc.strerror or exc}", err=True)
+        sys.exit(EXIT_FAILED)

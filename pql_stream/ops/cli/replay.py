@@ -17,9 +17,7 @@ from pql_stream.wire.packs import load_pack
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the results go."
-)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
 def command(files: tuple[str, ...], out: Path, pack_name: str, *, as_json: bool) -> None:

@@ -37,8 +37,7 @@ def command(files: tuple[str, ...], pack_name: str, *, as_json: bool) -> None:
         if isinstance(outcome, Rejected):
             rejected.append(outcome)
     scores = (
-        lead_score_fields(lead_id, replayer.states[lead_id], replayer.pack)
-        for lead_id in sorted(replayer.states)
+        lead_score_fields(lead_id, replayer.states[lead_id], replayer.pack) for lead_id in sorted(replayer.states)
     )
     out = click.get_binary_stream("stdout")
     if as_json:

@@ -21,9 +21,7 @@ def _cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all three take: a small cluster has fewer partitions and replicas than a large one."""
     count = click.IntRange(min=1)
     function = click.option("--replicas", type=count, help="Instead of the brokers' default.")(function)
-    return click.option("--partitions", type=count, help="Of every topic, instead of the declared number.")(
-        function
-    )
+    return click.option("--partitions", type=count, help="Of every topic, instead of the declared number.")(function)
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -83,9 +81,7 @@ def _open(partitions: int | None, replicas: int | None) -> tuple[TopicCluster, t
 def _show(found: Iterable[Difference], topics: int, *, as_json: bool) -> None:
     listed = list(found)
     if as_json:
-        click.echo(
-            json.dumps({"topics": topics, "differences": [asdict(difference) for difference in listed]})
-        )
+        click.echo(json.dumps({"topics": topics, "differences": [asdict(difference) for difference in listed]}))
         return
     for difference in listed:
         click.echo(_line(difference))

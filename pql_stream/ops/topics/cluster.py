@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -17,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     ResourceType,
 )
 
-from pql_stream.errors import BrokerError
+from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.topics.declarations import TopicDeclaration
 from pql_stream.ops.topics.difference import ClusterTopic, Difference, differences
 
@@ -25,7 +26,9 @@ CONNECT_S_MAX = 10.0
 """How long the first answer may take: enough for TLS and a slow login, short for somebody who waits."""
 
 CHANGE_S_MAX = 30.0
-"""How long one change may take on the controller and until the brokers know of it."""
+"""How long one change may take, and how long until the brokers know of all of them."""
+
+METADATA_POLL_S = 0.05
 
 
 class TopicCluster:
@@ -69,6 +72,16 @@ class TopicCluster:
             for name, topic in present.items()
         }
 
+    def partitions(self, names: Iterable[str]) -> dict[str, int]:
+        """
+        How many partitions those of *names* have that exist. Asks for no settings, which some brokers refuse to tell.
+
+        Raises:
+            BrokerAway: the cluster does not answer.
+        """
+        listed = self._list()
+        return {name: len(listed[name].partitions) for name in names if name in listed}
+
     def differences(self, declarations: Iterable[TopicDeclaration]) -> tuple[Difference, ...]:
         """
         Everything that is not as declared.
@@ -99,8 +112,36 @@ class TopicCluster:
             )
         self._create([declared[one.topic] for one in found if one.setting == "topic"])
         self._raise_partitions({one.topic: int(one.declared) for one in found if one.setting == "partitions"})
+        self.wait_for({topic.name: topic.partitions for topic in declared.values()})
         self._alter([one for one in found if one.setting not in {"topic", "partitions"}])
         return found
+
+    def wait_for(self, topics: Mapping[str, int]) -> None:
+        """
+        Return when every one of *topics* (name -> partitions) can be used.
+
+        A KRaft controller says "created" before its brokers know of it, seconds before if they are busy.
+
+        Raises:
+            BrokerError: it takes longer than `CHANGE_S_MAX`.
+        """
+        until = time.monotonic() + CHANGE_S_MAX
+        missing = dict(topics)
+        while missing:
+            listed = self._list()
+            missing = {
+                name: partitions
+                for name, partitions in missing.items()
+                if name not in listed or _led_partitions(listed[name]) < partitions
+            }
+            if missing and time.monotonic() > until:
+                raise BrokerError(
+                    f"{len(missing)} topics cannot be used yet",
+                    why=f"not all partitions have a leader: {', '.join(missing)}",
+                    what_to_do="look at the brokers' logs, then run it again",
+                )
+            if missing:
+                time.sleep(METADATA_POLL_S)
 
     def _remember(self, error: KafkaError) -> None:
         self._reasons.append(error.str())
@@ -110,7 +151,7 @@ class TopicCluster:
             topics = self._admin.list_topics(timeout=CONNECT_S_MAX).topics
         except KafkaException as exc:
             self._admin.poll(0)  # calls _remember
-            raise BrokerError(
+            raise BrokerAway(
                 f"no answer from Kafka at {self._bootstrap}",
                 why=self._reasons[0] if self._reasons else str(exc.args[0].str()),
                 what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL; "
@@ -123,11 +164,10 @@ class TopicCluster:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         if not resources:
             return {}
-        answers = self._admin.describe_configs(resources, request_timeout=CHANGE_S_MAX)
+        answers = self._admin.describe_configs(resources, request_timeout=CONNECT_S_MAX)
         return {
             resource.name: {
-                key: entry.value
-                for key, entry in _answer(answer, f"read the settings of {resource.name}").items()
+                key: entry.value for key, entry in _answer(answer, f"read the settings of {resource.name}").items()
             }
             for resource, answer in answers.items()
         }
@@ -144,22 +184,15 @@ class TopicCluster:
             )
             for topic in declarations
         ]
-        # With an operation timeout the answer comes when the brokers know the topic, so it can be used at
-        # once.
-        answers = self._admin.create_topics(
-            new, operation_timeout=CHANGE_S_MAX, request_timeout=CHANGE_S_MAX + CONNECT_S_MAX
-        )
+        answers = self._admin.create_topics(new, request_timeout=CHANGE_S_MAX)
         for name, answer in answers.items():
             _answer(answer, f"create {name}")
 
     def _raise_partitions(self, partitions: Mapping[str, int]) -> None:
         if not partitions:
             return
-        answers = self._admin.create_partitions(
-            [NewPartitions(name, count) for name, count in partitions.items()],
-            operation_timeout=CHANGE_S_MAX,
-            request_timeout=CHANGE_S_MAX + CONNECT_S_MAX,
-        )
+        new = [NewPartitions(name, count) for name, count in partitions.items()]
+        answers = self._admin.create_partitions(new, request_timeout=CHANGE_S_MAX)
         for name, answer in answers.items():
             _answer(answer, f"raise the partitions of {name}")
 
@@ -181,6 +214,10 @@ class TopicCluster:
         answers = self._admin.incremental_alter_configs(resources, request_timeout=CHANGE_S_MAX)
         for resource, answer in answers.items():
             _answer(answer, f"change the settings of {resource.name}")
+
+
+def _led_partitions(topic: Any) -> int:  # noqa: ANN401 - confluent-kafka's TopicMetadata, whose fields have no types
+    return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def _answer(answer: Future[Any], what: str) -> Any:  # noqa: ANN401 - each kind of request answers something else

@@ -1,12 +1,16 @@
-"""The batch transport: agents get the records of a partition in batches, and say when all effects of one are durable."""
+"""
+The batch transport: agents get the records of a partition in batches, and say when all effects of one are
+durable.
+"""
 
-from pql_stream.stream.transport.app import BatchApp
+from pql_stream.stream.records import OutRecord
+from pql_stream.stream.transport.app import BatchApp, WriterService
 from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.driver import Transport
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.producing import (
-    OutRecord,
+
     RecordTooLarge,
     RecordWriter,
     Span,
@@ -29,6 +33,7 @@ __all__ = [
     "Span",
     "Transport",
     "TransportSettings",
+    "WriterService",
     "batches",
     "end_process",
     "make_producer",

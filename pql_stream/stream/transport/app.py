@@ -41,7 +41,7 @@ def credentials_of(connection: Connection) -> CredentialsT | None:
     return SSLCredentials(connection.ssl_context) if connection.ssl_context is not None else None
 
 
-class _WriterService(Service):
+class WriterService(Service):
     """Starts and stops the writer with the app: before the agents, and after the last commit."""
 
     def __init__(self, writer: RecordWriter, **kwargs: Any) -> None:  # noqa: ANN401  # Service's own, handed on
@@ -63,8 +63,13 @@ class BatchApp(faust.App):
     """
 
     def __init__(
-        self, id: str, *, connection: Connection, settings: TransportSettings, **options: Any
-    ) -> None:  # Faust's names
+        self,
+        id: str,  # noqa: A002  # Faust's name
+        *,
+        connection: Connection,
+        settings: TransportSettings,
+        **options: Any,  # noqa: ANN401  # Faust's settings
+    ) -> None:
         self.connection = connection
         self.settings = settings
         self.lease = Lease(settings.lease_s)
@@ -92,7 +97,7 @@ class BatchApp(faust.App):
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """The writer first: it is started before, and stopped after, everything that writes."""
         return [
-            _WriterService(self.writer, loop=self.loop, beacon=self.beacon),
+            WriterService(self.writer, loop=self.loop, beacon=self.beacon),
             *super().on_init_dependencies(),
         ]
 
@@ -113,7 +118,7 @@ class BatchApp(faust.App):
         changelog: str | None = None,
         **options: Any,  # noqa: ANN401  # Table's
     ) -> BatchTable:
-        """A table whose changelog is *changelog*, else `<app id>-<name>-changelog`; the topic must be there."""
+        """A table with the changelog *changelog*, else `<app id>-<name>-changelog`; the topic must be there."""
         table = BatchTable(
             self, name=name, partitions=partitions, changelog=changelog, beacon=self.tables.beacon, **options
         )

@@ -25,7 +25,8 @@ class RecordBatch(ConsumerMessage):
     """
     Records of one partition, in order; to Faust it is one message.
 
-    `offset` is the offset up to which (and with which) the partition was read when all of it is done: that of the last record.
+    `offset` is the offset up to which (and with which) the partition was read when all of it is done: that
+    of the last record.
     """
 
     def __init__(
@@ -111,9 +112,10 @@ class Track:
     """
     One partition from one seek to the next: what is held, what is in work, and what may be committed.
 
-    There is at most one batch out at a time, so tiny batches do not queue up behind each other's acknowledgements: what
-    arrives meanwhile is merged into the next one. It also makes the end of the last batch done the end of an unbroken
-    prefix. A track dies with its assignment; a late `done()` touches a dead one and commits nothing.
+    There is at most one batch out at a time, so tiny batches do not queue up behind each other's
+    acknowledgements: what arrives meanwhile is merged into the next one. It also makes the end of the last
+    batch done the end of an unbroken prefix. A track dies with its assignment; a late `done()` touches a
+    dead one and commits nothing.
     """
 
     def __init__(self, tp: TP, seek: int, committed: int | None, on_done: Callable[[], None]) -> None:

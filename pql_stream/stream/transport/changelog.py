@@ -1,9 +1,10 @@
 """
 One writer per changelog partition, and what to do when there were two.
 
-A worker that was frozen past its session and wakes up may write rows after the new owner did, and compaction would keep the
-older row. A changelog partition has one writer, so the offsets it gets follow each other: an owner that sees a gap reads the
-foreign records in it, and writes its own row again for each of their keys.
+A worker that was frozen past its session and wakes up may write rows after the new owner did, and
+compaction would keep the older row. A changelog partition has one writer, so the offsets it gets follow
+each other: an owner that sees a gap reads the foreign records in it, and writes its own row again for each
+of their keys.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ChangelogPort(Protocol):
 
 
 class ChangelogWriter:
-    """Writes the owned partitions of one changelog; `next_offset` is what the next record of each must get."""
+    """Writes the owned partitions of one changelog, and watches that nobody else does."""
 
     def __init__(
         self,

@@ -1,18 +1,19 @@
 """
 The Faust transport that hands an agent the records of a partition in batches: `pqlkafka://host:port`.
 
-Group membership, assignor, agents, tables and recovery are Faust's; polling and the bookkeeping of offsets are ours. Why:
-stock Faust loses records and stalls when recovery ends (it clears queues that were filled meanwhile), and stays out of the
-group for ever after one failed join. The rules that close both:
+Group membership, assignor, agents, tables and recovery are Faust's; polling and the bookkeeping of offsets
+are ours. Why: stock Faust loses records and stalls when recovery ends (it clears queues that were filled
+meanwhile), and stays out of the group for ever after one failed join. The rules that close both:
 
-1. A partition is polled only after a seek in the *current* assignment, and what was polled before a later seek is dropped
-   (`ConsumerThread.positioned`).
-2. Records of sources and standby changelogs are handed out only when `perform_seek` succeeded and the `resume_flow` after it
-   was called: the queues are cleared right before that. Active changelogs: only in recovery.
+1. A partition is polled only after a seek in the *current* assignment, and what was polled before a later
+   seek is dropped (`ConsumerThread.positioned`).
+2. Records of sources and standby changelogs are handed out only when `perform_seek` succeeded and the
+   `resume_flow` after it was called: the queues are cleared right before that. Active changelogs: only in
+   recovery.
 3. What was polled and cannot be handed out is held, never dropped.
-4. A `Track` a partition and assignment says what may be committed; Faust's acknowledgements are not used.
-5. A revoke waits for the batches in work, then commits. What is not done in time ends the process: a later write would undo
-   the next owner's work.
+4. One `Track` per partition and assignment says what may be committed; Faust's acknowledgements are not used.
+5. A revoke waits for the batches in work, then commits. What is not done in time ends the process: a later
+   write would undo the next owner's work.
 6. Whatever still hangs ends the process: a stall becomes a restart.
 """
 
@@ -96,6 +97,11 @@ class Consumer(driver.Consumer):
         """What is held, in work and finished of every partition, for metrics and health."""
         return self._tracks
 
+    @property
+    def is_ready(self) -> bool:
+        """Partitions are assigned and recovered, and their records are handed out."""
+        return self._ready
+
     def wake(self) -> None:
         """Something that the delivery of records waits for may have happened."""
         self._wake.set()
@@ -131,7 +137,10 @@ class Consumer(driver.Consumer):
         """As above."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's own search for livelocks reads bookkeeping that is not used here; `_watch_progress` replaces it."""
+        """
+        Faust's own search for livelocks reads bookkeeping that is not used here; `_watch_progress` replaces
+        it.
+        """
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for what is in work (in `wait_empty`), commit, and let go."""
@@ -168,8 +177,8 @@ class Consumer(driver.Consumer):
         """
         Wait until no batch is in work, repair the changelogs, and commit.
 
-        The repair belongs here: a zombie that wakes up writes first and joins then, so what it wrote is in the log
-        when its join revokes our partitions, and the next owner could not tell it from ours.
+        The repair belongs here: a zombie that wakes up writes first and joins then, so what it wrote is in
+        the log when its join revokes our partitions, and the next owner could not tell it from ours.
         """
         deadline_s = self.loop.time() + self._settings.revoke_timeout_s
         while any(track.taken for track in self._tracks.values()) and not self.app.crashed:
@@ -191,7 +200,8 @@ class Consumer(driver.Consumer):
             async with asyncio.timeout(self._settings.revoke_timeout_s / 2):
                 await self.app.check_changelogs()
         except (StreamLost, KafkaError, TimeoutError) as exc:
-            # The hand-over goes on: what a zombie may have written is then the next owner's state, as with a crash here.
+            # The hand-over goes on: what a zombie may have written is then the next owner's state, as with
+            # a crash here.
             self.log.warning("the changelogs were not checked before the hand-over: %r", exc)
 
     async def _nap(self, seconds: float) -> None:
@@ -208,7 +218,8 @@ class Consumer(driver.Consumer):
         return {tp: offset for tp, offset in offsets.items() if offset is not None}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # A crash has stopped the thread, so its answer would never come. And after an error nothing is committed.
+        # A crash has stopped the thread, so its answer would never come. And after an error nothing is
+        # committed.
         if self.app.crashed or self._thread.should_stop:
             return False
         tracks = self._tracks
@@ -351,7 +362,8 @@ class Consumer(driver.Consumer):
 
     async def _pass_gaps(self) -> None:
         """
-        Tell Recovery where a changelog ends when its last offsets carry no record (compacted, or a transaction's marker).
+        Tell Recovery where a changelog ends when its last offsets carry no record (compacted, or a
+        transaction's marker).
 
         It waits for a record at the last offset, and none would come.
         """

@@ -20,9 +20,9 @@ async def end_process(app: AppT, exc: BaseException, *, grace_s: float = GRACE_S
     """
     Crash *app* because of *exc*; after *grace_s* seconds leave with code 70, whatever still hangs.
 
-    An exception that leaves an agent has to come here: Faust would restart the agent, but the batch it had taken would
-    never be done, and its partition would stand still. To leave hard is safe: it is the kill -9 case, and what was not
-    committed is read again.
+    An exception that leaves an agent has to come here: Faust would restart the agent, but the batch it had
+    taken would never be done, and its partition would stand still. To leave hard is safe: it is the kill -9
+    case, and what was not committed is read again.
     """
     log.critical("ending the process: %r", exc, exc_info=exc)
     # A thread and not the loop's timer: the loop may be what hangs.

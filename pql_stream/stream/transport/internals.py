@@ -1,4 +1,58 @@
-"""DOC"""
+"""
+Everything private of Faust, mode and aiokafka that the transport touches, name by name, and the reads of it.
+
+tests/contract/test_faust_internals.py holds these names, and the steps of the methods, against the
+installed versions.
+
+Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
+
+| name | of | why |
+|---|---|---|
+| `_drain_messages` | faust Consumer | one batch a partition instead of one message a record |
+| `_filter_committable_offsets`, `_commit` | faust Consumer | offsets from tracks; remember what was really committed |
+| `_new_consumer_thread` | faust aiokafka Consumer | our thread |
+| `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500), `_isolation_level` |
+| `_seek_wait` | AIOKafkaConsumerThread | number the seeks of changelogs |
+| `_compile_decode` | faust Topic | nothing is decoded |
+| `_new_store_by_url` | faust Collection | our stores, without entry points |
+| `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
+
+The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
+`on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,
+`subscribe` of the consumer and `apply_changelog_batch`, `on_changelog_event`, `on_recovery_completed`,
+`on_rebalance`, `persisted_offset` of tables and stores are overridden too.
+
+Read or called:
+
+| name | of | why |
+|---|---|---|
+| `_active_partitions`, `flow_active`, `suspend_flow`, `can_resume_flow`, `callback` | faust Consumer | what Recovery resumed |
+| `_is_changelog_tp` | faust Consumer | which partitions it pauses and resumes |
+| `_thread` | faust aiokafka Consumer and its listener | our thread, typed |
+| `_ensure_consumer`, `thread_loop` | AIOKafkaConsumerThread | the consumer, and the loop to call it in |
+| `_create_event` | faust Topic | the event that carries a batch |
+| `_db_for_partition` | faust RocksDB Store | one write batch for rows and offset |
+| `active_tps`, `active_offsets`, `active_highwaters`, `standby_offsets` | faust Recovery (`_recovery`) | what it reads, and how far |
+| `consumer_generation_id`, `in_recovery`, `rebalancing` | faust App | generation of a batch; what may pass; the watchdog |
+| `_stopped`, `_crashed` | mode Service | the end of the loop |
+| `_closed`, `_subscription`, `_coordinator` | AIOKafkaConsumer | below |
+| `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
+| `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
+| `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
+
+Their order of steps is relied upon, so a change must be read before an upgrade:
+
+- the commit: `_commit_handler`, `_commit_tps`, `_commit_offsets`;
+- the life cycle: `_on_partitions_revoked`, `_on_partitions_assigned`, `_update_assignment`, `_stop_consumer`,
+  `_stop_fetcher`, `_fetcher`, `_set_active_tps`, `_update_channels`;
+- Recovery: `_restart_recovery`, `_resume_streams`, `_slurp_changelogs`, `_build_highwaters`, `_highwaters`,
+  `_build_offsets`, `_seek_offsets`, `_add`, and what follows from them (`_new_store`, `_clone_args`);
+- the way of a message: `_compile_message_handler`, `_py_aiter`;
+- the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
+- the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`.
+"""  # noqa: E501  # rows of a table do not wrap
+
+# ruff: noqa: SLF001  # this module is where private names are reached
 
 from __future__ import annotations
 
@@ -18,7 +72,8 @@ if TYPE_CHECKING:
 
     from pql_stream.stream.transport.lease import Lease
 
-# Kafka's error codes ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID; aiokafka has no name for the last one.
+# Kafka's error codes ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID; aiokafka has no name for
+# the last one.
 _NO_MEMBER = (22, 25, 82)
 
 
@@ -34,7 +89,10 @@ def is_closed(consumer: AIOKafkaConsumer) -> bool:
 
 
 def assignment_of(consumer: AIOKafkaConsumer) -> Any | None:  # noqa: ANN401  # aiokafka ships no types
-    """The current assignment (compare it with `is`; `tps` are its partitions); None while the group is joining."""
+    """
+    The current assignment (compare it with `is`; `tps` are its partitions); None while the group is
+    joining.
+    """
     state = consumer._subscription
     if state.subscription is None or state.reassignment_in_progress:
         return None
@@ -43,7 +101,8 @@ def assignment_of(consumer: AIOKafkaConsumer) -> Any | None:  # noqa: ANN401  # 
 
 def check_coordinator(consumer: AIOKafkaConsumer) -> bool:
     """
-    Consume a join error that aiokafka parked; it joins again only then. True when its coordination is over for good.
+    Consume a join error that aiokafka parked; it joins again only then. True when its coordination is over
+    for good.
 
     Raises:
         KafkaError: the parked error.
@@ -59,8 +118,8 @@ def watch_answers(consumer: AIOKafkaConsumer, lease: Lease) -> None:
     """
     Let the answers of the group coordinator of a started *consumer* renew and end *lease*.
 
-    A heartbeat that is answered with "rebalance in progress" does not renew it: the broker may finish that rebalance
-    without us before the session is over.
+    A heartbeat that is answered with "rebalance in progress" does not renew it: the broker may finish that
+    rebalance without us before the session is over.
     """
     coordinator = consumer._coordinator
     send = coordinator._send_req
@@ -93,12 +152,15 @@ def recovered_offset(app: AppT, tp: TP) -> int:
     recovery = recovery_of(app)
     offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
     # A Counter answers 0 for what it does not know, and Faust stores None for "nothing yet".
-    offset: int | None = offsets[tp] if tp in offsets else None
+    offset: int | None = dict.get(offsets, tp)
     return -1 if offset is None else offset
 
 
 def active_highwater(app: AppT, tp: TP) -> int | None:
-    """The last offset that the changelog *tp* had when its active recovery began; None when it is not recovered."""
+    """
+    The last offset that the changelog *tp* had when its active recovery began; None when it is not
+    recovered.
+    """
     recovery = recovery_of(app)
     if tp not in recovery.active_tps or tp not in recovery.active_highwaters:
         return None

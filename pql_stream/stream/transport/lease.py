@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from pql_stream.errors import StreamLost
 
-# Linux's CLOCK_MONOTONIC stands still while the machine is suspended, and the broker's session does not. Darwin's runs on.
+# Linux's CLOCK_MONOTONIC stands still while the machine is suspended, and the broker's session does not.
+# Darwin's runs on.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -20,8 +21,9 @@ class Lease:
     """
     Our entitlement to the partitions that the group gave us.
 
-    It is counted from the moment a heartbeat was *sent*: the broker counted from a later one. Counted from the answer, a
-    process that was frozen with an answer in its socket would wake up, read it, and believe in a session that is over.
+    It is counted from the moment a heartbeat was *sent*: the broker counted from a later one. Counted from
+    the answer, a process that was frozen with an answer in its socket would wake up, read it, and believe
+    in a session that is over.
     """
 
     def __init__(self, valid_s: float, clock: Callable[[], float] = boottime_s) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,35 +12,21 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
+    ProducerClosed,
     RecordListTooLargeError,
 )
 
-from pql_stream.errors import BrokerError, PqlError
+from pql_stream import errors
+from pql_stream.errors import BrokerError
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
 BATCH_BYTES = 900_000
-# A broker closes the connection on a request of 100 MiB (socket.request.max.bytes), and the client would try again for ever.
+# A broker closes the connection on a request of 100 MiB (socket.request.max.bytes), and the client would
+# try again for ever.
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _STOP_S = 5.0
-_RESENDS_MAX = 5
-
-log = logging.getLogger(__name__)
-
-
-class OutRecord(NamedTuple):
-    """One record to write; a *value* of None is a tombstone."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Size of key, value and headers."""
-        size = len(self.key or b"") + len(self.value or b"")
-        return size + sum(len(name) + len(value) for name, value in self.headers)
 
 
 class Span(NamedTuple):
@@ -50,27 +36,15 @@ class Span(NamedTuple):
     last: int
 
 
-class RecordTooLarge(PqlError):
-    """
-    The broker refuses a record for its size, and will always do so.
-
-    Attributes: `index`, the record in what was to be sent; the ones before it (`spans`) are durable, it and those behind
-    it were not written. Send something smaller in its place, and the rest after it.
-    """
+class RecordTooLarge(errors.RecordTooLarge):
+    """Also says, as `spans`, where the records before it were written."""
 
     def __init__(self, topic: str, index: int, size: int, spans: Sequence[Span]) -> None:
-        super().__init__(
-            f"a record of {size} bytes is too large for {topic}",
-            why="the topic's max.message.bytes is smaller",
-            what_to_do="raise max.message.bytes of the topic (`pql-stream topics apply`)",
-        )
-        self.topic = topic
-        self.index = index
-        self.size = size
+        super().__init__(topic, index, size)
         self.spans = tuple(spans)
 
 
-class _BatchRefused(Exception):  # noqa: N818  # private, and says what happened
+class _BatchRefused(Exception):  # private, and says what happened
     """The broker finds a batch of *count* records too large."""
 
     def __init__(self, count: int) -> None:
@@ -96,7 +70,7 @@ def make_producer(
 async def _send_some(
     producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[OutRecord], count_max: int
 ) -> Span:
-    """Send as many of the first *count_max* records as fit into a batch (a first one always fits), and wait."""
+    """Send as many of the first *count_max* as fit into a batch (a first one always does), and wait."""
     builder = producer.create_batch()
     timestamp_ms = int(time.time() * 1000)
     for record in records[:count_max]:
@@ -122,8 +96,9 @@ async def send_records(
     """
     Write *records* in order, in as many batches as it takes, and wait for every acknowledgement.
 
-    For a producer of one's own (one with transactions). After RecordTooLarge an idempotent producer cannot write to this
-    partition any more: aiokafka has counted the refused batch. `RecordWriter` replaces its producer then.
+    For a producer of one's own (one with transactions). After RecordTooLarge an idempotent producer cannot
+    write to this partition any more: aiokafka has counted the refused batch. `RecordWriter` replaces its
+    producer then.
 
     Raises:
         RecordTooLarge: `index` is the first record of the refused batch; the one that is too large is it or behind it.
@@ -151,7 +126,9 @@ class RecordWriter:
     """
     The producer of a worker: idempotent, and replaced when a refused batch has made it unusable.
 
-    One for all topics. Records of one call stay in order; calls for the same partition that overlap may interleave.
+    One for all topics. A call has its partition for itself until all of its records are acknowledged.
+    aiokafka has one request a partition under way anyway, and a call that waited inside a producer that is
+    being replaced would hang.
     """
 
     def __init__(self, connection: Connection, *, compression: str | None = None) -> None:
@@ -159,27 +136,40 @@ class RecordWriter:
         self._compression = compression
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
+        self._partitions: dict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Connect."""
         self._producer = await self._new_producer()
 
     async def stop(self) -> None:
-        """Flush and disconnect, within 5 seconds: a broker that is away must not hold up the end of the process."""
+        """
+        Flush and disconnect, within 5 seconds: a broker that is away must not hold up the end of the
+        process.
+        """
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop_producer(producer)
+            self._retire(producer)
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=_STOP_S)
 
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = make_producer(self._connection, compression=self._compression)
         await producer.start()
         return producer
 
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.ensure_future(producer.stop())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
     async def _replace(self, used: AIOKafkaProducer) -> None:
         async with self._replacing:
             if self._producer is used:
                 self._producer = await self._new_producer()
-                await _stop_producer(used)
+                # It finishes what other partitions have given it.
+                self._retire(used)
 
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[Span]:
         """
@@ -190,38 +180,37 @@ class RecordWriter:
             BrokerError: the broker refuses for another reason. What was written is not known.
         """
         spans: list[Span] = []
-        sent, count_max, resends = 0, len(records), 0
-        while sent < len(records):
-            producer = self._producer
-            if producer is None:
-                raise BrokerError("the producer is not connected")
-            _check_size(topic, records[sent], sent, spans)
-            try:
-                span = await _send_some(producer, topic, partition, records[sent:], count_max)
-            except _BatchRefused as exc:
-                await self._replace(producer)
-                if exc.count == 1:
-                    raise RecordTooLarge(topic, sent, records[sent].bytes, spans) from exc
-                # Halves, until the record that is too large stands alone.
-                count_max = exc.count // 2
-                continue
-            except OutOfOrderSequenceNumber as exc:
-                # Another task's batch was refused just before, so the broker has not written this one.
-                resends += 1
-                if resends > _RESENDS_MAX:
-                    raise BrokerError(f"{topic}-{partition}: {exc!r}") from exc
-                await self._replace(producer)
-                continue
-            except KafkaError as exc:
-                raise BrokerError(f"{topic}-{partition}: {exc!r}") from exc
-            spans.append(span)
-            sent += span.last - span.first + 1
-            count_max = len(records)
+        sent, count_max = 0, len(records)
+        async with self._partitions[topic, partition]:
+            while sent < len(records):
+                _check_size(topic, records[sent], sent, spans)
+                try:
+                    span = await self._send_some(topic, partition, records[sent:], count_max)
+                except _BatchRefused as exc:
+                    if exc.count == 1:
+                        raise RecordTooLarge(topic, sent, records[sent].bytes, spans) from exc
+                    # Halves, until the record that is too large stands alone.
+                    count_max = exc.count // 2
+                else:
+                    spans.append(span)
+                    sent += span.last - span.first + 1
+                    count_max = len(records)
         return spans
 
-
-async def _stop_producer(producer: AIOKafkaProducer) -> None:
-    try:
-        await asyncio.wait_for(producer.stop(), _STOP_S)
-    except (KafkaError, TimeoutError) as exc:
-        log.warning("the producer did not stop in good order: %r", exc)
+    async def _send_some(
+        self, topic: str, partition: int, records: Sequence[OutRecord], count_max: int
+    ) -> Span:
+        while (producer := self._producer) is not None:
+            try:
+                return await _send_some(producer, topic, partition, records, count_max)
+            except ProducerClosed:
+                # Replaced while it waited for metadata: nothing was written.
+                continue
+            except _BatchRefused:
+                # aiokafka has counted the refused batch, the broker has not: it would refuse all that
+                # follows.
+                await self._replace(producer)
+                raise
+            except KafkaError as exc:
+                raise BrokerError(f"{topic}-{partition}: {exc!r}") from exc
+        raise BrokerError("the producer is not connected")

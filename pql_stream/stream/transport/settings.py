@@ -10,35 +10,30 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSettings:
-    """
-    Limits and times of one worker.
+    """Limits and times of one worker; seconds, milliseconds and bytes as the names say."""
 
-    | setting | meaning |
-    |---|---|
-    | fetch_max_wait_ms | how long the broker may hold back an answer that has no record; stock Faust: 1500 |
-    | batch_records_max, batch_bytes_max | size of a batch. A partition holds at most one batch in work and one filling, so twice this is what it can take of memory, plus one poll chunk and one fetch |
-    | fetch_bytes_max | bytes (compressed) of one partition in one fetch |
-    | commit_interval_s | time between two commits of what is done |
-    | session_timeout_s, heartbeat_interval_s, rebalance_timeout_s | the group membership, as in any Kafka client |
-    | lease_margin_s | what is taken off the session timeout for the time between a check of the lease and its effect |
-    | revoke_timeout_s | a partition is handed over when its batch in work is done; after this time the process ends instead |
-    | stall_timeout_s | without any progress for so long, the process ends |
-    | changelog_check_s | time between two looks at the ends of the owned changelog partitions |
-    | isolation | `read_committed` when the rows are written in transactions: markers then take offsets, so the contiguity of changelogs is not watched; the transactions fence the zombie |
-    """
-
+    # How long the broker may hold back an answer that has no record. Stock Faust has 1500.
     fetch_max_wait_ms: int = 50
+    # Of one partition in one fetch, compressed.
     fetch_bytes_max: int = _MIB
+    # The size of a batch. A partition has at most one batch in work and one filling, so twice this is what it
+    # takes of memory, plus the chunk by which a poll overshoots and one fetch.
     batch_records_max: int = 5_000
     batch_bytes_max: int = 8 * _MIB
     commit_interval_s: float = 0.5
     session_timeout_s: float = 20.0
     heartbeat_interval_s: float = 2.0
     rebalance_timeout_s: float = 60.0
+    # Taken off the session timeout, for the time between a check of the lease and its effect.
     lease_margin_s: float = 4.0
+    # A partition is handed over when its batch in work is done; after this time the process ends instead.
     revoke_timeout_s: float = 30.0
+    # The process ends when nothing moved for so long although there was something to do.
     stall_timeout_s: float = 120.0
+    # Between two looks at the ends of the owned changelog partitions.
     changelog_check_s: float = 3.0
+    # `read_committed` when rows are written in transactions. Their markers take offsets, so the contiguity of
+    # changelogs is not watched then; the transactions fence the zombie.
     isolation: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
 
     def __post_init__(self) -> None:
@@ -46,7 +41,8 @@ class TransportSettings:
             raise ValueError("a batch and a fetch hold at least one record and one byte")
         if not self.heartbeat_interval_s * 3 <= self.session_timeout_s - self.lease_margin_s:
             raise ValueError("the session needs room for three heartbeats beside the lease margin")
-        # A rebalance must not end, and give our partitions away, while our last answered heartbeat still counts.
+        # A rebalance must not end, and give our partitions away, while our last answered heartbeat still
+        # counts.
         if not self.session_timeout_s <= self.rebalance_timeout_s:
             raise ValueError("session_timeout_s is at most rebalance_timeout_s")
         if not self.revoke_timeout_s < self.rebalance_timeout_s < self.stall_timeout_s:

@@ -1,4 +1,7 @@
-"""Local stores of a batch table: rows of bytes by key and partition, with the changelog's offset. Memory, or RocksDB."""
+"""
+Local stores of a batch table: rows of bytes by key and partition, with the changelog's offset. Memory, or
+RocksDB.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class MemoryStore(memory.Store[Any, Any]):
     """
     A dict a partition.
 
-    It tells Recovery its offset, as a persistent store does: a partition that stays with us through a rebalance is not
-    read again.
+    It tells Recovery its offset, as a persistent store does: a partition that stays with us through a
+    rebalance is not read again.
     """
 
     def __post_init__(self) -> None:
@@ -51,7 +54,11 @@ class MemoryStore(memory.Store[Any, Any]):
         return self._offsets.get(tp.partition)
 
     async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+        self,
+        assigned: set[TP],  # noqa: ARG002  # Faust's signature
+        revoked: set[TP],
+        newly_assigned: set[TP],  # noqa: ARG002  # as above
+        generation_id: int = 0,  # noqa: ARG002  # as above
     ) -> None:
         """Forget the partitions that went away: somebody else writes them now."""
         for tp in revoked:

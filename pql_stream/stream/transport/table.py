@@ -12,11 +12,13 @@ from faust.types import TP, EventT, StoreT
 from mode import Service
 from yarl import URL
 
+from pql_stream.errors import StreamLost
+from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.changelog import ChangelogWriter, Row, Rows
 from pql_stream.stream.transport.ending import end_process
-from pql_stream.stream.transport.producing import OutRecord, Span
+from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
 
@@ -30,14 +32,21 @@ class BatchTable(Table[bytes, bytes]):
     """
     Rows of bytes by key, in the partitions of the topic the keys come from.
 
-    Made by `BatchApp.batch_table`. Use `get_many` and `write_many`; the mapping that a Faust table also is writes nothing.
+    Made by `BatchApp.batch_table`. Use `get_many` and `write_many`; the mapping that a Faust table also is
+    writes nothing.
     """
 
     app: BatchApp
 
     def __init__(
-        self, app: BatchApp, *, name: str, partitions: int, changelog: str | None, **options: Any
-    ) -> None:  # Table's own options, handed on
+        self,
+        app: BatchApp,
+        *,
+        name: str,
+        partitions: int,
+        changelog: str | None,
+        **options: Any,  # noqa: ANN401  # Table's own options, handed on
+    ) -> None:
         topic = changelog or f"{app.conf.id}-{name}-changelog"
         super().__init__(
             app,
@@ -82,7 +91,10 @@ class BatchTable(Table[bytes, bytes]):
         await self.writer.write(partition, items)
 
     def apply_many(self, partition: int, items: Sequence[Row], offset: int) -> None:
-        """Store *items* that a committed transaction has written to the changelog, *offset* being the last of them."""
+        """
+        Store *items* that a committed transaction has written to the changelog, *offset* being the last of
+        them.
+        """
         cast("Rows", self.data).put_many(partition, items, offset)
 
     # --- what the changelog writer needs of Kafka
@@ -145,7 +157,7 @@ class BatchTable(Table[bytes, bytes]):
             await end_process(self.app, exc)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
-        """Store what Recovery read; it would swallow an exception, and the rows would be lost without a word."""
+        """Store what Recovery read; it would swallow an exception, and the rows would be lost."""
         try:
             for event in batch:
                 self._apply(cast("RecordBatch", event.message))
@@ -162,7 +174,7 @@ class BatchTable(Table[bytes, bytes]):
             rows = [(record.key, record.value) for record in batch.records if record.offset <= highwater]
         cast("Rows", self.data).put_many(batch.partition, rows, offset)
 
-    async def on_changelog_event(self, event: EventT[Any]) -> None:
+    async def on_changelog_event(self, event: EventT[Any]) -> None:  # noqa: ARG002  # Faust's signature
         """Recovery took a batch over: the next one may come."""
         self.app.batch_consumer.wake()
 
@@ -170,12 +182,15 @@ class BatchTable(Table[bytes, bytes]):
         """The active partitions are ours from here."""
         try:
             for tp in active_tps:
-                highwater = internals.active_highwater(self.app, tp)
-                if highwater is None:
-                    raise RuntimeError(f"recovery of {tp} ended without its highwater")
-                self.writer.own(tp.partition, highwater + 1)
+                self.writer.own(tp.partition, self._recovered_to(tp) + 1)
             await super().on_recovery_completed(active_tps, standby_tps)
         except Exception as exc:
             # Recovery would swallow it.
             await end_process(self.app, exc)
             raise
+
+    def _recovered_to(self, tp: TP) -> int:
+        highwater = internals.active_highwater(self.app, tp)
+        if highwater is None:
+            raise StreamLost(f"the recovery of {tp} ended without its highwater")
+        return highwater

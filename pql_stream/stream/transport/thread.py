@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _WATCH_S = 0.5
 _ERRORS_MAX = 60
-# Records in one step of a poll. A poll ends at the first step that has enough bytes, so this is what it may overshoot by.
+# Records in one step of a poll. A poll ends at the first step that has enough bytes, so this is what it may
+# overshoot by.
 _CHUNK_RECORDS = 500
 
 
@@ -44,8 +45,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """
     Knows which partitions have a position of the current assignment.
 
-    Everything here runs in the thread, and nothing awaits between a check and the change it allows. `positioned` is read
-    from the main thread.
+    Everything here runs in the thread, and nothing awaits between a check and the change it allows.
+    `positioned` is read from the main thread.
     """
 
     app: BatchApp
@@ -77,8 +78,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_thread_stop()
 
     async def _watch_coordinator(self) -> None:
-        # aiokafka parks a failed join until somebody calls check_errors(). Polls do, but there are none before the first
-        # assignment, and then the worker would stay out of the group for ever.
+        # aiokafka parks a failed join until somebody calls check_errors(). Polls do, but there are none
+        # before the first assignment, and then the worker would stay out of the group for ever.
         errors = 0
         while True:
             await asyncio.sleep(_WATCH_S)
@@ -164,7 +165,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     # --- records
 
     async def poll(self, tps: list[TP], timeout_s: float, bytes_max: int) -> list[Polled]:
-        """Wait for records of *tps*, at most *timeout_s*; stop at *bytes_max*. Nothing is fetched of other partitions."""
+        """
+        Wait for records of *tps*, at most *timeout_s*; stop at *bytes_max*. Nothing is fetched of other
+        partitions.
+        """
         if self._poll_error is not None:
             error, self._poll_error = self._poll_error, None
             raise error

@@ -19,8 +19,8 @@ class BatchTopic(Topic):
     """
     A topic whose events are `RecordBatch`es: nothing is decoded, and Faust acknowledges nothing.
 
-    Faust acknowledges a record whose agent raised, and so skips it; here `RecordBatch.done` is the only way forward. One
-    agent reads one topic: a batch can be taken once.
+    Faust acknowledges a record whose agent raised, and so skips it; here `RecordBatch.done` is the only way
+    forward. One agent reads one topic: a batch can be taken once.
     """
 
     def __init__(self, app: AppT, **options: Any) -> None:  # noqa: ANN401  # Topic's own options, handed on
@@ -51,9 +51,9 @@ async def work(
     """
     The body of an agent: `handle` every batch, then say that it is done.
 
-    Batches of different partitions are handled side by side, so a slow partition does not hold back the others; those of
-    one partition *number* one at a time, whatever their topic: they share a partition of the table. An exception of
-    *handle* ends the process.
+    Batches of different partitions are handled side by side, so a slow partition does not hold back the
+    others; those of one partition *number* one at a time, whatever their topic: they share a partition of
+    the table. An exception of *handle* ends the process.
     """
     order: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
     tasks: set[asyncio.Task[None]] = set()

@@ -33,6 +33,9 @@ class AttributeNames(NamedTuple):
 BINARY: Final = AttributeNames("ce_source", "ce_id", "ce_subject", "ce_type", "ce_time")
 STRUCTURED: Final = AttributeNames("source", "id", "subject", "type", "time")
 
+MARK: Final = "ce_specversion"
+"""The header that makes a record one of binary mode."""
+
 NOT_TEXT: Final = object()
 """A header that is no UTF-8."""
 
@@ -43,10 +46,14 @@ def binary_record(headers: Sequence[tuple[str, bytes]], data: object) -> JsonObj
 
     Of several headers of one name the last counts, as of several keys in an object (R4).
     """
-    if not any(name == "ce_specversion" for name, _ in headers):
+    # A loop and no any(): records of other forms have headers too, and a generator costs as much as the scan.
+    for name, _ in headers:
+        if name == MARK:
+            break
+    else:
         return None
     values = dict(headers)
-    if is_absent(_text(values["ce_specversion"])):
+    if is_absent(_text(values[MARK])):
         return None
     record: JsonObject = {name: _text(values.get(name)) for name in BINARY}
     record["data"] = data

@@ -33,7 +33,8 @@ def read_native(record: JsonObject, latest_ms: int, topic: str, partition: int, 
         InvalidEvent: missing_field, bad_type or bad_time.
     """
     # What most events look like, every field a text and in order, is settled without a call, which
-    # takes a third off the time of decoding. Whatever else there is, and every refusal, is left to the field readers.
+    # takes a third off the time of decoding. Whatever else there is, and every refusal, is left to
+    # the readers of the fields.
     try:
         event_id = record["event_id"].strip()
         user_id = record["user_id"].strip()

@@ -17,7 +17,7 @@ from pql_stream.wire.packs.sheet import Entry, open_sheet
 _FIELDS = ("pack", "version", "title", "features", "groups", "rules", "tiers")
 _Read = TypeVar("_Read")
 PACK_BYTES_MAX = 1 << 20
-"""A shipped pack has 6 KiB. The limit keeps a wrong file (an export, a core dump) from being parsed for minutes."""
+"""A shipped pack has 6 KiB. The limit keeps an export or a core dump from being parsed."""
 
 
 def parse_pack(text: str | bytes, name_for_errors: str) -> ModelPack:

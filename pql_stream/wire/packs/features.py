@@ -77,7 +77,7 @@ def _read_properties(fields: Fields) -> tuple[PropertyReader, ...]:
             needs_shared = True
         properties.append(PropertyReader(name, cast("ReaderName", read_as)))
     if needs_shared and fields.get("as") is None:
-        fields.owner.refuse(f"`as` is missing: say how the property is read: {', '.join(readers)}")
+        fields["property"].refuse(f"`as` is missing: say how the property is read: {', '.join(readers)}")
     if fields.get("as") is not None and not needs_shared:
         fields["as"].note("nothing is read by this: remove it, or add a property")
     return tuple(properties)

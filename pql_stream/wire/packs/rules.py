@@ -52,7 +52,7 @@ def read_rule(name: str, entry: Entry) -> Rule | None:
 
 
 def _read_part(name: str, entry: Entry) -> PartRule | None:
-    """A part of a `greatest` rule: it belongs to no group, and only a linear one needs a maximum of its own."""
+    """A part of a `greatest` rule: it belongs to no group, and only a linear one needs a maximum."""
     kind = entry.kind().choice(tuple(_OWN_FIELDS))
     if not kind:
         entry.fields(("kind",), _ANY_FIELD)
@@ -119,13 +119,9 @@ def _read_at_least_band(entry: Entry) -> Band:
     if entry.is_mapping() and (at_least is None) == (above is None):
         entry.refuse("write one of `at_least` (the bound belongs to the band) and `above` (it does not)")
     bound = (at_least or fields["above"]).number()
-    return Band(bound, fields["points"].points(), at_least is None, _band_reason(fields))
+    return Band(bound, fields["points"].points(), at_least is None, _reason(fields))
 
 
 def _read_below_band(entry: Entry) -> Band:
     fields = entry.fields(("below", "points"), ("reason",))
-    return Band(fields["below"].number(), fields["points"].points(), reason=_band_reason(fields))
-
-
-def _band_reason(fields: Fields) -> str:
-    return _reason(fields)
+    return Band(fields["below"].number(), fields["points"].points(), reason=_reason(fields))

@@ -1,9 +1,9 @@
 """
 A YAML document as entries that know their line and path, and note what is wrong with themselves.
 
-Nothing here raises for a bad value: it is noted, and a value of the right type takes its place, so that one
-reading finds every problem. Scalars are read from their text, never through YAML's types: there `no` is false,
-`1:30` is 90 and 0.3 is no decimal.
+Nothing here raises for a bad value: it is noted, and a value of the right type takes its place, so that
+one reading finds every problem. Scalars are read from their text, never through YAML's types: there `no`
+is false, `1:30` is 90 and 0.3 is no decimal.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 import yaml
 
-from pql_stream.core.names import one_of, shown
+from pql_stream.core.problems import Path, one_of, shown
 from pql_stream.core.rules import HUNDREDTHS
 from pql_stream.core.values import Number
 from pql_stream.core.words import word
 from pql_stream.errors import PackProblem
 
-Path = tuple[str | int, ...]
-
 DEPTH_MAX = 12
-"""Mappings and lists within each other; a pack needs eight. The composer recurses, so there has to be a limit."""
+"""Mappings and lists within each other; a pack needs eight. The composer recurses, hence a limit."""
 TEXT_CHARS_MAX = 256
 _TAG = "tag:yaml.org,2002:"
 _NULL = _TAG + "null"
 _STR = _TAG + "str"
-_DECIMAL = re.compile(r"(0|[1-9][0-9_]{0,19})(\.[0-9]{1,2})?", re.ASCII)
-_WHOLE = re.compile(r"0|[1-9][0-9_]{0,19}", re.ASCII)
+_WHOLE_TEXT = "0|[1-9][0-9]{0,14}|[1-9][0-9]{0,2}(?:_[0-9]{3}){1,4}"
+"""Up to 15 digits, which a double holds exactly; `_` may part the thousands."""
+_WHOLE = re.compile(_WHOLE_TEXT)
+_DECIMAL = re.compile(rf"(?:{_WHOLE_TEXT})(?:\.[0-9]{{1,2}})?")
 
 
 class Sheet:
@@ -57,11 +58,11 @@ class Sheet:
 
 def path_text(path: Path) -> str:
     """`rules.community.bands[0].points`; "file" for the whole."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)[1:-1]}" for part in path)
     return text.lstrip(".") or "file"
 
 
-class _Unusable(Exception):  # noqa: N818 - never leaves this module
+class _Unusable(Exception):
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
@@ -74,10 +75,10 @@ class _Composer(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
         line = event.start_mark.line + 1
         # A pack is short enough to be written out, and a few aliases of aliases stand for a billion values.
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+        if event.anchor is not None:
             raise _Unusable(line, "anchors (&) and aliases (*) are not taken: write the value out")
         if self.depth >= DEPTH_MAX:
             raise _Unusable(line, f"more than {DEPTH_MAX} levels: a pack is not that deep")
@@ -185,8 +186,7 @@ class Entry:
                 self.sheet.note(self.path, message, line)
             else:
                 seen[key.value] = line
-                name = shown(key.value)[1:-1]
-                yield key.value, Entry(self.sheet, value, (*self.path, name), line)
+                yield key.value, Entry(self.sheet, value, (*self.path, key.value), line)
 
     def kind(self) -> Entry:
         """The entry under `kind`, looked at before it is known which fields there may be."""

@@ -6,8 +6,8 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from pql_stream.core.names import one_of, shown
 from pql_stream.core.packs import ModelPack
+from pql_stream.core.problems import near, shown
 from pql_stream.errors import InvalidPack, PackProblem
 from pql_stream.wire.packs.document import PACK_BYTES_MAX, parse_pack
 
@@ -33,14 +33,12 @@ def load_pack(name_or_path: str) -> ModelPack:
     names = shipped_packs()
     if name_or_path in names:
         text = (files("pql_stream") / "packs" / f"{name_or_path}{_SUFFIX}").read_bytes()
-    elif _is_path(name_or_path):
-        text = _read_file(name_or_path)
-    else:
-        message = f"no shipped pack has this name, and no file: {one_of(name_or_path, names)}"
-        if "write one of" not in message:
-            message += f" There are {', '.join(names)}."
+        return parse_pack(text, name_or_path)
+    if not _is_path(name_or_path):
+        hint = near(name_or_path, names) or "write a file's path, or one of these."
+        message = f"no shipped pack and no file has this name: {hint} Shipped: {', '.join(names)}"
         raise InvalidPack(shown(name_or_path), (PackProblem(0, "name", message),))
-    return parse_pack(text, name_or_path)
+    return load_pack_file(name_or_path)
 
 
 def load_pack_file(path: str) -> ModelPack:
@@ -50,7 +48,16 @@ def load_pack_file(path: str) -> ModelPack:
     Raises:
         InvalidPack: the file cannot be read, or holds no usable pack.
     """
-    return parse_pack(_read_file(path), path)
+    # A file name need not be UTF-8, and its error has to be printed.
+    name = path.encode(errors="backslashreplace").decode()
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(PACK_BYTES_MAX + 1)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        message = f"cannot be read: {why}; name a YAML file, or a pack of `pql-stream pack list`"
+        raise InvalidPack(name, (PackProblem(0, "file", message),)) from exc
+    return parse_pack(text, name)
 
 
 def _is_path(text: str) -> bool:
@@ -64,12 +71,3 @@ def _exists(text: str) -> bool:
     except (OSError, ValueError):  # a name too long, a null byte: no file has it
         return False
 
-
-def _read_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(PACK_BYTES_MAX + 1)
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        message = f"cannot be read: {why}; name a YAML file, or a pack of `pql-stream pack list`"
-        raise InvalidPack(path, (PackProblem(0, "file", message),)) from exc

@@ -45,7 +45,8 @@ WRONG_FILES = {
 
 
 def declare(directory, name, partitions):
-    text = f"kind: KafkaTopic\nmetadata: {{name: {name}}}\nspec: {{partitions: {partitions}, config: {{a: true, b: 1}}}}"
+    spec = f"{{partitions: {partitions}, config: {{a: true, b: 1}}}}"
+    text = f"kind: KafkaTopic\nmetadata: {{name: {name}}}\nspec: {spec}"
     (directory / f"{name}.yaml").write_text(text)
 
 
@@ -69,7 +70,8 @@ def test_settings_are_those_of_the_contract(declared):
 @pytest.mark.parametrize("declared", load_declarations(), ids=lambda declared: declared.name)
 def test_each_topic_says_what_it_is(declared):
     """
-    Owner, key, schema, personal data and a description are there, and personal data is where the contract says.
+    Owner, key, schema, personal data and a description are there, and personal data is where the contract
+    says.
     """
     assert {"description", "owner", "key", "schema", "pii"} == set(declared.annotations)
     assert ("yes" if declared.name in PII else "no") == declared.annotations["pii"]

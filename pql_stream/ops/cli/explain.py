@@ -1,0 +1,84 @@
+"""`pql-stream explain`: why a lead has the score it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import orjson
+
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.transition import LeadState
+from pql_stream.errors import PqlError
+from pql_stream.ops.changelog import read_row
+from pql_stream.ops.progress import lines_with_progress
+from pql_stream.ops.settings import load_settings
+from pql_stream.replay.files import EventFile
+from pql_stream.replay.replayer import Replayer
+from pql_stream.wire.lead_scores import lead_score_fields
+from pql_stream.wire.packs import load_pack
+from pql_stream.wire.rows import load_state
+
+
+@click.command()
+@click.argument("lead_id", metavar="LEAD")
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option("--pack", "pack_name", help="A shipped pack, or a file; without it, PQL_PACK's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as `score --json` has it.")
+def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_json: bool) -> None:
+    """
+    The score of LEAD: every rule's points, its input, and the event that last moved it.
+
+    From the events in FILES, or without any from the running cluster's state.
+    """
+    settings = load_settings()
+    pack = compile_pack(load_pack(pack_name or settings.pack))
+    if files:
+        state = _from_files(lead_id, files, pack)
+    else:
+        row = read_row(settings.kafka_client_config(), settings.topic_prefix, lead_id)
+        state = None if row is None else load_state(row, pack)
+    if state is None:
+        raise PqlError(
+            f"there is no lead {lead_id}",
+            why="no accepted event names it",
+            what_to_do="lead ids are compared exactly; a lead known by an anonymous id only is anon:<id>",
+        )
+    fields = lead_score_fields(lead_id, state, pack)
+    if as_json:
+        click.echo(orjson.dumps(fields))
+    else:
+        _print(fields)
+
+
+def _from_files(lead_id: str, files: tuple[str, ...], pack: CompiledPack) -> LeadState | None:
+    replayer = Replayer(pack)
+    for line in lines_with_progress([EventFile(path) for path in files]):
+        replayer.handle(line)
+    return replayer.states.get(lead_id)
+
+
+def _print(fields: dict[str, Any]) -> None:
+    account = f" of {fields['account_id']}" if fields["account_id"] else ""
+    click.echo(
+        f"{fields['lead_id']}{account}: {fields['score']:g} points, {fields['tier']} "
+        f"({fields['pack']} version {fields['pack_version']})"
+    )
+    click.echo(f"seen from {fields['first_seen_at']} to {fields['last_seen_at']}")
+    name_width = max(len(part["rule"]) for part in fields["contributions"])
+    for part in fields["contributions"]:
+        points = f"{part['points']:g}/{part['points_max']:g}"
+        cells = (f"{part['rule']:<{name_width}}", f"{points:>8}", f"{_input(part['input']):<24}")
+        click.echo(f"  {'  '.join((*cells, _moved_by(part['moved_by'])))}".rstrip())
+
+
+def _input(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_input(part)}" for name, part in value.items())
+    if value is None:
+        return "unknown"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _moved_by(ref: dict[str, Any] | None) -> str:
+    return "" if ref is None else f"by {ref['event_id']} at {ref['topic']}-{ref['partition']}@{ref['offset']}"

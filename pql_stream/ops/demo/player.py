@@ -1,0 +1,133 @@
+"""
+Plays records to a worker and collects what it writes.
+
+The embedded broker drops what lies 5 MB behind, read or not. So records go out in rounds, and a round
+begins when the worker has committed the one before and its outputs are collected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from pql_stream.errors import BrokerError
+from pql_stream.ops.demo.records import DemoRecord
+from pql_stream.stream.names import APP_ID, Topics
+from pql_stream.stream.partitioner import partition_of
+
+ROUND_BYTES = 2_000_000
+"""Of a round, over all partitions: its outputs are some times as large, and must fit into 5 MB a partition."""
+ROUND_S_MAX = 60.0
+_ANSWER_S = 10.0
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came out: the last change of each lead, the qualifications in order, dead letters by reason."""
+
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    qualifications: list[dict[str, Any]] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+
+
+class Player:
+    """
+    Feeds the topics of the broker at *bootstrap*, each with *partitions*.
+
+    *alive* is asked while waiting; it raises when there is no worker to wait for any more.
+    """
+
+    def __init__(self, bootstrap: str, partitions: int, alive: Callable[[], None]) -> None:
+        self.sent = 0
+        self.collected = Collected()
+        self._topics = Topics.under("")
+        self._partitions = partitions
+        self._alive = alive
+        common = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._producer = Producer({**common, "linger.ms": 5, "message.max.bytes": 4_000_000})
+        self._group = Consumer({**common, "group.id": APP_ID, "enable.auto.commit": False})
+        self._outputs = Consumer({**common, "group.id": "pql-demo", "enable.auto.commit": False})
+        self._outputs.assign(
+            [
+                TopicPartition(topic, partition, 0)
+                for topic in (self._topics.score_changed, self._topics.qualified, self._topics.activity_dlq)
+                for partition in range(partitions)
+            ]
+        )
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._group.close()
+        self._outputs.close()
+
+    def play(self, records: Iterable[DemoRecord]) -> Iterator[int]:
+        """Send *records*; after each round that the worker is through with, the number of records so far."""
+        size = 0
+        for record in records:
+            self._send(record)
+            size += len(record.value or b"")
+            if size >= ROUND_BYTES:
+                self._finish_round()
+                yield self.sent
+                size = 0
+        self._finish_round()
+        yield self.sent
+
+    def _send(self, record: DemoRecord) -> None:
+        # Records without a key have no home; they spread.
+        home = self.sent % self._partitions if record.key is None else partition_of(record.key, self._partitions)
+        partition = (home + 1) % self._partitions if record.misplaced else home
+        self._producer.produce(self._topics.activity, record.value, record.key, partition, headers=list(record.headers))
+        self._producer.poll(0)
+        self.sent += 1
+
+    def _finish_round(self) -> None:
+        if self._producer.flush(_ANSWER_S):
+            raise BrokerError("the embedded broker takes no records", what_to_do="run the demo again")
+        deadline_s = time.monotonic() + ROUND_S_MAX
+        while not self._is_committed():
+            self._collect()
+            self._alive()
+            if time.monotonic() > deadline_s:
+                raise BrokerError(
+                    f"the worker is not through with a round after {ROUND_S_MAX:.0f} s",
+                    what_to_do="run the demo again; if it stays so, please report it with the worker's log",
+                )
+        while self._collect():
+            pass
+
+    def _is_committed(self) -> bool:
+        """Is all of both input topics done? The second is filled from the first, so it is asked later."""
+        for topic in (self._topics.activity, self._topics.activity_rekeyed):
+            parts = [TopicPartition(topic, partition) for partition in range(self._partitions)]
+            for part in self._group.committed(parts, timeout=_ANSWER_S):
+                _, end = self._group.get_watermark_offsets(part, timeout=_ANSWER_S)
+                if end > max(part.offset, 0):
+                    return False
+        return True
+
+    def _collect(self) -> bool:
+        """Take in what has come out; False if nothing has."""
+        messages = self._outputs.consume(5_000, timeout=0.2)
+        for message in messages:
+            if message.error() is None:
+                self._take(message.topic(), message.value(), message.headers())
+        return bool(messages)
+
+    def _take(self, topic: str | None, value: bytes | None, headers: Any) -> None:  # noqa: ANN401 - pairs, or None
+        if topic == self._topics.activity_dlq:
+            self.collected.refused[dict(headers)["pql-dlq-reason"].decode()] += 1
+            return
+        record = orjson.loads(value or b"")
+        if topic == self._topics.qualified:
+            self.collected.qualifications.append(record)
+        else:
+            self.collected.changes += 1
+            self.collected.scores[record["lead_id"]] = record

@@ -1,0 +1,149 @@
+"""The demo: an embedded broker, the real worker, real input, and at the end the proof that nothing was lost."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.errors import PqlError
+from pql_stream.ops.brokers.embedded import EmbeddedKafka
+from pql_stream.ops.demo.player import Collected, Player
+from pql_stream.ops.demo.process import WorkerProcess
+from pql_stream.ops.demo.records import Chapter, DemoRecord, demo_records, refusals_expected, skips_expected
+from pql_stream.replay.files import Line
+from pql_stream.replay.replayer import Rejected, Replayer
+from pql_stream.stream.names import PRODUCT_ACTIVITY, TOPICS
+from pql_stream.wire.lead_scores import lead_score_fields
+from pql_stream.wire.packs import load_pack
+
+PARTITIONS = 4
+PACK = "pql-100"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo has to tell. *scores* has every lead; *chapters* says which lead came from where."""
+
+    sent: int
+    scored: int
+    refused: Mapping[str, int]
+    skipped: int
+    rekeyed: int
+    seconds: float
+    changes: int
+    scores: Mapping[str, dict[str, Any]]
+    chapters: Mapping[str, Chapter]
+    qualifications: list[dict[str, Any]]
+
+    def tiers(self, chapter: Chapter) -> Counter[str]:
+        """Leads by tier, of one chapter."""
+        return Counter(fields["tier"] for lead, fields in self.scores.items() if self.chapters[lead] == chapter)
+
+
+def run_demo(
+    *,
+    quick: bool,
+    progress: Callable[[int, int], None],
+    events_file: Path | None,
+    keep: Callable[[DemoResult, str], None] | None,
+) -> DemoResult:
+    """
+    Play the demo. *progress* hears (records done, records in all); *events_file* gets the lines that were
+    played, for other commands to try on. *keep*, if any, is called with the result and the broker's
+    address while everything still runs.
+
+    Raises:
+        PqlError: it did not run, or its account does not add up.
+    """
+    records = list(demo_records(quick=quick))
+    if events_file is not None:
+        _write_events(records, events_file)
+    with (
+        tempfile.TemporaryDirectory(prefix="pql-demo-") as directory,
+        EmbeddedKafka(dict.fromkeys(TOPICS, PARTITIONS)) as broker,
+        WorkerProcess(broker.bootstrap, Path(directory)) as worker,
+    ):
+        player = Player(broker.bootstrap, PARTITIONS, worker.check)
+        try:
+            started_at_s = time.monotonic()
+            for done in player.play(records):
+                progress(done, len(records))
+            seconds = time.monotonic() - started_at_s
+            result = _result(records, player.collected, worker.counters(), seconds)
+            if keep is not None:
+                keep(result, broker.bootstrap)
+        finally:
+            player.close()
+        code = worker.stop()
+        if code != 0:
+            raise PqlError(f"the worker ended with code {code}", what_to_do="run the demo again")
+    return result
+
+
+def _result(
+    records: list[DemoRecord], collected: Collected, counters: Mapping[str, float], seconds: float
+) -> DemoResult:
+    pack = compile_pack(load_pack(PACK))
+    replayer, chapters = _replayed(records, pack)
+    result = DemoResult(
+        sent=len(records),
+        scored=int(counters["pql_events_consumed_total"]),
+        refused=dict(collected.refused),
+        skipped=int(counters["pql_events_skipped_total"]),
+        rekeyed=int(counters["pql_events_rekeyed_total"]),
+        seconds=seconds,
+        changes=collected.changes,
+        scores={lead: lead_score_fields(lead, state, pack) for lead, state in replayer.states.items()},
+        chapters=chapters,
+        qualifications=collected.qualifications,
+    )
+    _prove(result, collected)
+    return result
+
+
+def _replayed(records: list[DemoRecord], pack: CompiledPack) -> tuple[Replayer, dict[str, Chapter]]:
+    """The same records through a replay, to hold the stream's answer against; and each lead's chapter."""
+    replayer = Replayer(pack)
+    chapters: dict[str, Chapter] = {}
+    for number, record in enumerate(records):
+        # Bad records are no business of a replay: some are bad by their headers or their Kafka timestamp only.
+        if record.value and record.key is not None and not record.key.startswith(b"dirt-"):
+            outcome = replayer.handle(Line(PRODUCT_ACTIVITY, number, record.value))
+            if isinstance(outcome, Rejected):
+                raise AssertionError(f"the demo's own event is refused: {outcome}")
+            chapters[record.key.decode()] = record.chapter
+    return replayer, chapters
+
+
+def _prove(result: DemoResult, collected: Collected) -> None:
+    """
+    Raises:
+        PqlError: a record is missing from the account, or a score is not what a replay gives.
+    """
+    refused = sum(result.refused.values())
+    problems = []
+    if result.scored + refused + result.skipped != result.sent:
+        problems.append(f"{result.scored} scored + {refused} refused + {result.skipped} skipped is not {result.sent}")
+    if (refused, result.skipped) != (refusals_expected(), skips_expected()):
+        problems.append(f"refused {refused} of {refusals_expected()}, skipped {result.skipped} of {skips_expected()}")
+    streamed = {lead: record["score_after"] for lead, record in collected.scores.items()}
+    replayed = {lead: fields["score"] for lead, fields in result.scores.items() if fields["score"] or lead in streamed}
+    wrong = sum(streamed.get(lead) != replayed.get(lead) for lead in streamed.keys() | replayed.keys())
+    if wrong:
+        problems.append(f"{wrong} scores are not what a replay of the same events gives")
+    if problems:
+        raise PqlError("the demo's account does not add up", why="; ".join(problems), what_to_do="please report it")
+
+
+def _write_events(records: list[DemoRecord], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for record in records:
+            if record.value and b"\n" not in record.value:
+                file.write(record.value + b"\n")

@@ -1,0 +1,154 @@
+"""Runs a worker: settings in, the app and its pages up, until a signal or a fault ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+import pql_stream
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.errors import BrokerAway
+from pql_stream.ops.http import Health, HttpServer
+from pql_stream.ops.log import configure_logging
+from pql_stream.ops.metrics import PrometheusMeter
+from pql_stream.ops.preflight import ClusterShape, StateIdentity, claim_state, read_shape
+from pql_stream.ops.settings import Settings
+from pql_stream.stream.connection import Connection
+from pql_stream.stream.names import APP_ID, prefixed
+from pql_stream.wire.packs import dump_pack, load_pack
+
+if TYPE_CHECKING:
+    from pql_stream.stream.app import ScoreApp
+
+BROKER_RETRY_S = 2.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def run_worker(settings: Settings) -> None:
+    """
+    Score until SIGTERM or SIGINT; a batch in work is finished, committed, and the group left.
+
+    Raises:
+        PqlError: somebody has to act before it can run, or go on.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    pack = compile_pack(load_pack(settings.pack))
+    settings.require_bootstrap_servers()
+    asyncio.run(_run(settings, pack))
+
+
+def connection_of(settings: Settings) -> Connection:
+    """How the clients of a worker reach the cluster."""
+    return Connection(
+        bootstrap=settings.require_bootstrap_servers(),
+        security_protocol=settings.security_protocol,
+        sasl_mechanism=settings.sasl_mechanism,
+        sasl_plain_username=settings.sasl_username,
+        sasl_plain_password=settings.sasl_password_text,
+        ssl_context=settings.ssl_context(),
+    )
+
+
+async def _run(settings: Settings, pack: CompiledPack) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    shape = await _shape_when_there(settings, stop)
+    if shape is None:
+        return
+    if settings.store == "rocksdb":
+        app_id = prefixed(APP_ID, settings.topic_prefix)
+        claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
+    meter = PrometheusMeter(pack.event_words)
+    meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
+    app = _make_app(settings, pack, shape, meter)
+    server = HttpServer(
+        host=settings.http_host,
+        port=settings.http_port,
+        render=meter.render,
+        live=_live(app),
+        ready=_ready(app),
+    )
+    port = await server.start()
+    log.info("worker_starting", version=pql_stream.__version__, http=f"http://{settings.http_host}:{port}")
+    try:
+        await _score(app, stop)
+    finally:
+        await server.stop()
+    log.info("worker_stopped")
+
+
+def _pack_sha256(pack: CompiledPack) -> str:
+    """Of what the pack says, not of how its file is laid out."""
+    return sha256(orjson.dumps(dump_pack(pack.pack), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def _shape_when_there(settings: Settings, stop: asyncio.Event) -> ClusterShape | None:
+    """The cluster's partition counts as soon as it answers; None when *stop* comes first."""
+    while not stop.is_set():
+        try:
+            return await asyncio.to_thread(read_shape, settings.kafka_client_config(), settings.topic_prefix)
+        except BrokerAway as exc:
+            log.warning("broker_away", what=exc.what, why=exc.why, again_in_s=BROKER_RETRY_S)
+        try:
+            await asyncio.wait_for(stop.wait(), BROKER_RETRY_S)
+        except TimeoutError:
+            continue
+    return None
+
+
+def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter: PrometheusMeter) -> ScoreApp:
+    # Faust reads the command line when it is imported.
+    sys.argv = sys.argv[:1]
+    from pql_stream.stream.app import ScoreApp, ScoreSettings  # noqa: PLC0415 - the line above must come first
+
+    return ScoreApp(
+        ScoreSettings(
+            connection=connection_of(settings),
+            prefix=settings.topic_prefix,
+            pack=pack,
+            partitions=shape.partitions,
+            dead_letter_partitions=shape.dead_letter_partitions,
+            store=settings.store,
+            data_dir=settings.data_dir,
+            session_timeout_s=settings.session_timeout_s,
+            instance_id=settings.instance_id,
+            log_bug=lambda trace: log.error("internal_error", traceback=trace),
+        ),
+        meter,
+    )
+
+
+async def _score(app: ScoreApp, stop: asyncio.Event) -> None:
+    from pql_stream.stream.app import run_app  # noqa: PLC0415 - as above
+
+    await run_app(app, stop)
+
+
+def _live(app: ScoreApp) -> Callable[[], Health]:
+    """The event loop turned, or this would not be asked; a crash is on its way out."""
+
+    def live() -> Health:
+        if app.crashed:
+            return Health(ok=False, sentence="the worker crashed and is ending")
+        return Health(ok=True, sentence="the worker is alive")
+
+    return live
+
+
+def _ready(app: ScoreApp) -> Callable[[], Health]:
+    def ready() -> Health:
+        if app.is_ready:
+            return Health(ok=True, sentence="partitions are assigned, their rows recovered")
+        return Health(ok=False, sentence="joining the group, or recovering rows from the changelog")
+
+    return ready

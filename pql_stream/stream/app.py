@@ -1,0 +1,136 @@
+"""The Faust app `score`: its topics, its table, its one agent. Importing this module imports Faust."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from faust.types.streams import StreamT
+from mode import ServiceT
+
+from pql_stream.core.packs import CompiledPack
+from pql_stream.stream.connection import Connection
+from pql_stream.stream.metrics import Meter, PartitionId
+from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
+from pql_stream.stream.outbox import Outbox
+from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
+from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.transport import BatchApp, RecordBatch, RecordWriter, TransportSettings, WriterService, work
+
+STORES = {"memory": "pqlmemory://", "rocksdb": "pqlrocksdb://"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSettings:
+    """
+    What the app needs to know, from settings and from the cluster.
+
+    *partitions* is the count of every topic keyed by lead. *log_bug* takes the traceback of a record
+    that our own code failed on.
+    """
+
+    connection: Connection
+    prefix: str
+    pack: CompiledPack
+    partitions: int
+    dead_letter_partitions: int
+    store: Literal["memory", "rocksdb"]
+    data_dir: Path
+    session_timeout_s: float
+    instance_id: str | None
+    log_bug: Callable[[str], None]
+
+
+class ScoreApp(BatchApp):
+    """Scores one cluster's product events."""
+
+    def __init__(self, settings: ScoreSettings, meter: Meter) -> None:
+        topics = Topics.under(settings.prefix)
+        super().__init__(
+            prefixed(APP_ID, settings.prefix),
+            connection=settings.connection,
+            settings=_transport_settings(settings.session_timeout_s),
+            store=STORES[settings.store],
+            datadir=str(settings.data_dir),
+            consumer_group_instance_id=settings.instance_id or "",
+        )
+        self._compressing = RecordWriter(settings.connection, compression="gzip")
+        table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
+        outbox = Outbox(
+            topics,
+            writer=self.writer,
+            compressing=self._compressing,
+            dead_letter_partitions=settings.dead_letter_partitions,
+        )
+        ports = Ports(table, outbox, meter, self.lease.check, time.time, settings.log_bug)
+        pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), topics, ports)
+        self._progress = ProgressReporter(meter, time.time)
+
+        async def handle(batch: RecordBatch) -> None:
+            await pipeline.handle(batch)
+            self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
+
+        # Both inputs in one agent: batches of the same partition number share their rows, and are
+        # handled one at a time.
+        async def score(stream: StreamT[RecordBatch]) -> None:
+            await work(self, stream, handle)
+
+        self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
+        self.task(self._report_progress)
+
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """The second writer lives as long as the first."""
+        return [WriterService(self._compressing, loop=self.loop, beacon=self.beacon), *super().on_init_dependencies()]
+
+    @property
+    def is_ready(self) -> bool:
+        """Partitions are assigned, their rows recovered, and records handed out."""
+        return self.batch_consumer.is_ready
+
+    async def _report_progress(self) -> None:
+        while not self.should_stop:
+            await self.sleep(REPORT_EVERY_S)
+            consumer = self.batch_consumer
+            positions = {
+                PartitionId(tp.topic, tp.partition): Position(track.committed, consumer.highwater(tp) or 0)
+                for tp, track in consumer.tracks().items()
+            }
+            self._progress.report(positions)
+
+
+async def run_app(app: ScoreApp, stop: asyncio.Event) -> None:
+    """
+    Run *app* until *stop* is set: then finish the batches in work, commit, leave the group.
+
+    Raises:
+        BaseException: what the app crashed of.
+    """
+    await app.start()
+    try:
+        await app.wait_for_stopped(stop.wait())
+    finally:
+        await app.stop()
+    if app.crash_reason is not None:
+        raise app.crash_reason
+
+
+def _transport_settings(session_timeout_s: float) -> TransportSettings:
+    """
+    Times that follow from the session timeout.
+
+    Faust's defaults of 60 s make a join take up to a minute. A rebalance may take twice the session; a
+    worker waits for its batch in work for less than that, and is stalled when nothing moves for longer.
+    """
+    return TransportSettings(
+        session_timeout_s=session_timeout_s,
+        heartbeat_interval_s=session_timeout_s / 10,
+        lease_margin_s=session_timeout_s / 5,
+        rebalance_timeout_s=session_timeout_s * 2,
+        revoke_timeout_s=session_timeout_s,
+        stall_timeout_s=session_timeout_s * 6,
+    )

@@ -1,0 +1,68 @@
+"""How far each partition is, for the metrics: lag, and when a commit last moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from pql_stream.stream.metrics import Meter, PartitionId, PartitionProgress
+
+REPORT_EVERY_S = 2.0
+
+
+class TopicPartition(Protocol):
+    """A partition, by the name of any client library."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+
+
+class _Seen(NamedTuple):
+    committed: int | None
+    at_s: float
+
+
+class Position(NamedTuple):
+    """What the transport knows of a partition: the committed offset (None: nothing yet) and the broker's end."""
+
+    committed: int | None
+    end: int
+
+
+class ProgressReporter:
+    """Takes what batches say and what the transport knows, and tells the meter. *clock*: seconds since 1970."""
+
+    def __init__(self, meter: Meter, clock: Callable[[], float]) -> None:
+        self._meter = meter
+        self._clock = clock
+        self._record_at_s: dict[PartitionId, float] = {}
+        self._seen: dict[PartitionId, _Seen] = {}
+
+    def batch_done(self, tp: TopicPartition, timestamp_ms: int) -> None:
+        """The batch that ended with a record of *timestamp_ms* is done."""
+        self._record_at_s[PartitionId(tp.topic, tp.partition)] = timestamp_ms / 1000
+
+    def report(self, positions: Mapping[PartitionId, Position]) -> None:
+        """Tell the meter where *positions*, all the partitions we own, are."""
+        now_s = self._clock()
+        seen = {
+            partition: before
+            if (before := self._seen.get(partition)) is not None and before.committed == position.committed
+            else _Seen(position.committed, now_s)
+            for partition, position in positions.items()
+        }
+        if seen.keys() != self._seen.keys():
+            self._meter.assigned(seen.keys(), now_s)
+        self._seen = seen
+        self._meter.progressed(
+            {
+                partition: PartitionProgress(
+                    lag_records=max(0, position.end - (position.committed or 0)),
+                    record_at_s=self._record_at_s.get(partition, now_s),
+                    committed_at_s=seen[partition].at_s,
+                )
+                for partition, position in positions.items()
+            }
+        )
