@@ -18,6 +18,7 @@ Reader = Callable[[Any], Any]
 ReaderName = Literal["id", "label", "word", "whole", "number", "amount"]
 
 ID_CHARS_MAX = 256
+"""Of an id, or an event name, in code points, after trimming (CONTRACT.md 2)."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 ABOVE_ZERO = 0.01
 """What "some, but we know no lower bound" is stored as: the smallest amount with two decimals."""

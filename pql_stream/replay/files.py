@@ -50,8 +50,10 @@ class EventFile:
 
     @property
     def bytes_read(self) -> int:
-        """How much of `bytes_total` is read; 0 for a pipe, which has no place to tell."""
-        return self._raw.tell() if self._raw is not None and self._raw.seekable() else 0
+        """How much of `bytes_total` is read; 0 for a pipe, which has no place to tell of."""
+        if self._raw is None or self.path == STDIN or not self._raw.seekable():
+            return 0
+        return self._raw.tell()
 
     def check(self) -> None:
         """

@@ -8,9 +8,10 @@ from typing import Final
 from orjson import JSONDecodeError, loads
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.values import is_absent
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_record, read_cloud_event
-from pql_stream.wire.forms.fields import JsonObject, is_absent
+from pql_stream.wire.forms.fields import JsonObject
 from pql_stream.wire.forms.native import read_native
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
 from pql_stream.wire.forms.segment import is_segment, read_segment
@@ -66,9 +67,7 @@ def decode_event(
     return read_native(record, latest_ms, topic, partition, offset)
 
 
-def _read_foreign(
-    record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int
-) -> ProductEvent:
+def _read_foreign(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
     if not is_absent(record.get("specversion")):
         return read_cloud_event(record, latest_ms, topic, partition, offset, names=STRUCTURED)
     if is_segment(record):

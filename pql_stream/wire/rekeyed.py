@@ -48,8 +48,6 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
     """
     given = dict(headers)
     try:
-        return Origin(
-            given[_TOPIC].decode(), int(given[_PARTITION]), int(given[_OFFSET]), int(given[_TIMESTAMP])
-        )
+        return Origin(given[_TOPIC].decode(), int(given[_PARTITION]), int(given[_OFFSET]), int(given[_TIMESTAMP]))
     except (KeyError, ValueError):
         return None

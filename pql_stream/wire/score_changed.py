@@ -42,9 +42,7 @@ class ContributionRecord(BaseModel):
     points: Points
     points_before: Points
     points_max: Points
-    input: Any = Field(
-        description="what the rule looked at; counts stop at the highest band; null if unknown"
-    )
+    input: Any = Field(description="what the rule looked at; counts stop at the highest band; null if unknown")
     moved_by: MovedByRecord | None
 
 
@@ -60,18 +58,14 @@ class ScoreChangedRecord(BaseModel):
     account_id: str | None
     pack: str
     pack_version: int
-    sequence: int = Field(
-        ge=1, description="counts the lead's changes under this pack and version, without gaps"
-    )
+    sequence: int = Field(ge=1, description="counts the lead's changes under this pack and version, without gaps")
     occurred_at: str = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
     score_before: Points
     score_after: Points
     tier_before: str
     tier_after: str
     groups: dict[str, Points]
-    contributions: list[ContributionRecord] = Field(
-        description="every rule of the pack; they add up to score_after"
-    )
+    contributions: list[ContributionRecord] = Field(description="every rule of the pack; they add up to score_after")
     cause: CauseRecord
 
 
@@ -120,9 +114,7 @@ def moved_by_fields(ref: EventRef | None) -> dict[str, Any] | None:
 
 
 def _contributions_fields(change: ScoreChange) -> list[dict[str, Any]]:
-    parts = zip(
-        change.pack.rules, change.points, change.points_before, change.inputs, change.moved_by, strict=True
-    )
+    parts = zip(change.pack.rules, change.points, change.points_before, change.inputs, change.moved_by, strict=True)
     return [
         {
             "rule": rule.name,

@@ -209,9 +209,7 @@ def current_state() -> dict[str, dict[str, str]]:
     """The installed versions, and the hash of every method."""
     return {
         "versions": {name: importlib.metadata.version(name) for name in DISTRIBUTIONS},
-        "methods": {
-            f"{path}.{name}": method_hash(path, name) for path, names in METHODS.items() for name in names
-        },
+        "methods": {f"{path}.{name}": method_hash(path, name) for path, names in METHODS.items() for name in names},
     }
 
 

@@ -133,9 +133,7 @@ async def test_writes_beside_a_refused_one_succeed(kafka, writer, topic):
     results = await asyncio.gather(*others[:10], too_large, *others[10:], return_exceptions=True)
 
     assert [10] == [at for at, result in enumerate(results) if isinstance(result, Exception)]
-    assert {b"%d" % number for number in range(20)} == {
-        key for key, _ in await written(kafka.bootstrap, topic)
-    }
+    assert {b"%d" % number for number in range(20)} == {key for key, _ in await written(kafka.bootstrap, topic)}
     assert 20 == len(await written(kafka.bootstrap, topic))
 
 

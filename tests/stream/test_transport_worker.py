@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from transport_bench import PARTITIONS, WAIT_S, Bench
 
 pytestmark = pytest.mark.system
@@ -174,9 +175,7 @@ def test_a_frozen_worker_writes_nothing_after_it_wakes_up(bench):
     bench.feed(100)
     bench.wait_for(lambda: bench.committed() == 100)
     bench.feed(100)
-    bench.wait_for(
-        lambda: bench.log_of("frozen").count("begin batch") > bench.log_of("frozen").count("end batch")
-    )
+    bench.wait_for(lambda: bench.log_of("frozen").count("begin batch") > bench.log_of("frozen").count("end batch"))
     frozen.send_signal(signal.SIGSTOP)
     bench.start(name="heir")
     bench.wait_all_committed()
@@ -203,3 +202,25 @@ def test_a_partition_that_stands_still_does_not_hold_back_the_others(bench):
     bench.wait_for(lambda: bench.committed() == 3000)
 
     assert {"1", "2", "3"} == {output.decode().split("-")[0] for output in bench.outputs()}
+
+
+def test_a_worker_outlives_a_broker_that_is_killed(own_kafka, tmp_path: Path):
+    """
+    kill -9 of the broker with a worker at work: it goes on when the broker is back, and every record counts once.
+    """
+    bench = Bench(own_kafka.bootstrap, "app", tmp_path)
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap})
+    for made in admin.create_topics([NewTopic(name, PARTITIONS) for name in bench.topics()]).values():
+        made.result()
+    worker = bench.start()
+    bench.feed(500)
+    bench.wait_all_committed()
+    own_kafka.kill()
+    own_kafka.start()
+    bench.feed(500)
+    bench.wait_all_committed()
+
+    assert [0] == bench.stop([worker])
+    assert 1000 == bench.counted()
+
+    bench.close()

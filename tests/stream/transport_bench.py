@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
 PARTITIONS = 4
 WAIT_S = 60.0
@@ -31,6 +31,10 @@ class Bench:
         self.fed = 0
         self._producer = Producer({"bootstrap.servers": bootstrap})
         self._group = Consumer({"bootstrap.servers": bootstrap, "group.id": app_id})
+
+    def topics(self) -> list[str]:
+        """Source, output and changelog."""
+        return [self.source, self.out, self.changelog]
 
     def close(self) -> None:
         """End what is still running."""
@@ -74,9 +78,12 @@ class Bench:
         self._producer.flush()
 
     def committed(self) -> int:
-        """Records that the workers have committed."""
+        """Records that the workers have committed; 0 while a fresh broker has no group coordinator yet."""
         tps = [TopicPartition(self.source, partition) for partition in range(PARTITIONS)]
-        return sum(max(tp.offset, 0) for tp in self._group.committed(tps, timeout=10))
+        try:
+            return sum(max(tp.offset, 0) for tp in self._group.committed(tps, timeout=10))
+        except KafkaException:
+            return 0
 
     def wait_for(self, happened: Callable[[], bool]) -> None:
         """Wait until *happened*; fail when it does not, or when a worker ends."""
@@ -101,9 +108,7 @@ class Bench:
         ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p))[1] for p in range(PARTITIONS)}
         reader.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in ends])
         found: list[tuple[bytes, bytes | None]] = []
-        left = {
-            p for p, end in ends.items() if end > reader.get_watermark_offsets(TopicPartition(topic, p))[0]
-        }
+        left = {p for p, end in ends.items() if end > reader.get_watermark_offsets(TopicPartition(topic, p))[0]}
         while left:
             for message in reader.consume(1000, timeout=0.2):
                 assert not message.error()

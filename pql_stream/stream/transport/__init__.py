@@ -10,7 +10,6 @@ from pql_stream.stream.transport.driver import Transport
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.producing import (
-
     RecordTooLarge,
     RecordWriter,
     Span,

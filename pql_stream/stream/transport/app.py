@@ -118,7 +118,7 @@ class BatchApp(faust.App):
         changelog: str | None = None,
         **options: Any,  # noqa: ANN401  # Table's
     ) -> BatchTable:
-        """A table with the changelog *changelog*, else `<app id>-<name>-changelog`; the topic must be there."""
+        """A table; its changelog is *changelog*, else `<app id>-<name>-changelog`, and must be there."""
         table = BatchTable(
             self, name=name, partitions=partitions, changelog=changelog, beacon=self.tables.beacon, **options
         )

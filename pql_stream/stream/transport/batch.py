@@ -29,9 +29,7 @@ class RecordBatch(ConsumerMessage):
     of the last record.
     """
 
-    def __init__(
-        self, tp: TP, records: Sequence[ConsumerRecord], offset: int, generation: int, track: Track
-    ) -> None:
+    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], offset: int, generation: int, track: Track) -> None:
         timestamp_s = records[-1].timestamp / 1000.0 if records else 0.0
         super().__init__(
             tp.topic,

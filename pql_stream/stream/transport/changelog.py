@@ -109,9 +109,7 @@ class ChangelogWriter:
                 return
             foreign = await self._port.keys_between(partition, first, end)
             self._next[partition] = end
-            last = (
-                await self._append(partition, self._own_rows(partition, foreign, {})) if foreign else end - 1
-            )
+            last = await self._append(partition, self._own_rows(partition, foreign, {})) if foreign else end - 1
             self._rows().put_many(partition, (), last)
 
     def _owned(self, partition: int) -> int:
@@ -142,9 +140,7 @@ class ChangelogWriter:
             self._next[partition] = span.last + 1
         return list(foreign)
 
-    def _own_rows(
-        self, partition: int, keys: Sequence[bytes], newest: dict[bytes, bytes | None]
-    ) -> list[Row]:
+    def _own_rows(self, partition: int, keys: Sequence[bytes], newest: dict[bytes, bytes | None]) -> list[Row]:
         """Our row of each key: what is being written, else what the store has, else a tombstone."""
         self.repaired_count += len(keys)
         stored = self._rows().get_many(partition, [key for key in keys if key not in newest])

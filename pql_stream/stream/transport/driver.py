@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import (
     ConsumerStoppedError,
@@ -39,6 +38,7 @@ from pql_stream.stream.transport.batch import RecordBatch, Track
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.thread import ConsumerThread, Polled
 from pql_stream.stream.transport.topics import BatchTopic
+from pql_stream.stream.transport.watchdog import watch_progress
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp
@@ -94,8 +94,8 @@ class Consumer(driver.Consumer):
         await super().subscribe(topics)
 
     def tracks(self) -> Mapping[TP, Track]:
-        """What is held, in work and finished of every partition, for metrics and health."""
-        return self._tracks
+        """What is held, in work and finished of every source partition, for metrics and health."""
+        return {tp: track for tp, track in self._tracks.items() if not self._is_changelog_topic(tp.topic)}
 
     @property
     def is_ready(self) -> bool:
@@ -300,9 +300,7 @@ class Consumer(driver.Consumer):
                 self._thread.interrupt_poll()
         elif wanted:
             self._polling = frozenset(wanted)
-            call = self._thread.call_thread(
-                self._thread.poll, wanted, _POLL_S, self._settings.batch_bytes_max
-            )
+            call = self._thread.call_thread(self._thread.poll, wanted, _POLL_S, self._settings.batch_bytes_max)
             self._poll = asyncio.ensure_future(call)
 
     async def _receive(self, poll: asyncio.Future[list[Polled]]) -> None:
@@ -334,9 +332,7 @@ class Consumer(driver.Consumer):
         if self._is_changelog_topic(tp.topic) and not self._taken_over(track):
             return False
         settings = self._settings
-        batch = track.next_batch(
-            settings.batch_records_max, settings.batch_bytes_max, self.app.consumer_generation_id
-        )
+        batch = track.next_batch(settings.batch_records_max, settings.batch_bytes_max, self.app.consumer_generation_id)
         if batch is None:
             return False
         if not await self._send(batch):
@@ -376,51 +372,23 @@ class Consumer(driver.Consumer):
         ]
         if not behind:
             return
-        for tp, position in (await self._thread.call_thread(self._thread.positions, behind)).items():
+        for tp, position in (await self.positions(behind)).items():
             track = self._track(tp, self._thread.positioned.get(tp, 0))
             if track.hold or not self._may_pass(tp) or not self._taken_over(track):
                 continue
             if position - 1 > internals.recovered_offset(self.app, tp):
                 track.batch = RecordBatch(tp, [], position - 1, self.app.consumer_generation_id, track)
-                await self._send(track.batch)
-
-    # --- watchdog
+                if not await self._send(track.batch):
+                    track.release()
 
     @Service.task
     async def _watch_progress(self) -> None:
-        """End the process when nothing has moved for `stall_timeout_s` although there is something to do."""
-        seen: object = None
-        since_s = monotonic()
-        while not self.should_stop:
-            await self.sleep(self._settings.stall_timeout_s / 20)
-            now = self._progress()
-            if now != seen or await self._is_idle():
-                seen, since_s = now, monotonic()
-            elif monotonic() - since_s > self._settings.stall_timeout_s:
-                self.log.error("nothing moved: %r", now)
-                await end_process(self.app, StreamLost("the stream stands still"))
-                return
+        await watch_progress(self)
 
-    def _progress(self) -> object:
-        recovery = internals.recovery_of(self.app)
-        tracks = {
-            tp: (track.committed, track.finished, len(track.hold)) for tp, track in self._tracks.items()
-        }
-        return self._ready, self.app.consumer_generation_id, dict(recovery.active_offsets), tracks
-
-    async def _is_idle(self) -> bool:
-        """Everything that is there was read and is done."""
-        if not self._ready:
-            return not self.app.rebalancing and not self.assignment()
-        tracks = list(self._tracks.items())
-        if any(track.hold or track.taken for _, track in tracks):
-            return False
-        call = self._thread.call_thread(self._thread.positions, [tp for tp, _ in tracks])
-        try:
-            positions = await asyncio.wait_for(call, _THREAD_CALL_S)
-        except TimeoutError:
-            return False
-        return all(position >= (self.highwater(tp) or 0) for tp, position in positions.items())
+    async def positions(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """The next offset that each of *tps* will be read at."""
+        call = self._thread.call_thread(self._thread.positions, list(tps))
+        return cast("Mapping[TP, int]", await asyncio.wait_for(call, _THREAD_CALL_S))
 
 
 class Transport(driver.Transport):

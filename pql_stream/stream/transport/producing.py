@@ -74,9 +74,7 @@ async def _send_some(
     builder = producer.create_batch()
     timestamp_ms = int(time.time() * 1000)
     for record in records[:count_max]:
-        added = builder.append(
-            timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers)
-        )
+        added = builder.append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
         if added is None:
             break
     count = builder.record_count()
@@ -101,7 +99,8 @@ async def send_records(
     producer then.
 
     Raises:
-        RecordTooLarge: `index` is the first record of the refused batch; the one that is too large is it or behind it.
+        RecordTooLarge: `index` is the first record of the refused batch; the one that is too large is this
+            one, or one behind it in the batch.
         KafkaError: the broker refuses for another reason.
     """
     spans: list[Span] = []
@@ -197,9 +196,7 @@ class RecordWriter:
                     count_max = len(records)
         return spans
 
-    async def _send_some(
-        self, topic: str, partition: int, records: Sequence[OutRecord], count_max: int
-    ) -> Span:
+    async def _send_some(self, topic: str, partition: int, records: Sequence[OutRecord], count_max: int) -> Span:
         while (producer := self._producer) is not None:
             try:
                 return await _send_some(producer, topic, partition, records, count_max)

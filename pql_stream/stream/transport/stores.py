@@ -83,9 +83,7 @@ class RocksStore(rocksdb.Store):
         **kwargs: Any,  # noqa: ANN401  # Store's own options, handed on
     ) -> None:
         # Faust takes keys out of the dict it is given, so it gets one of its own.
-        super().__init__(
-            url, app, table, options={**ROCKSDB_OPTIONS, **(options or {})}, driver="rocksdict", **kwargs
-        )
+        super().__init__(url, app, table, options={**ROCKSDB_OPTIONS, **(options or {})}, driver="rocksdict", **kwargs)
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows that are there."""

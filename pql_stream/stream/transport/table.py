@@ -54,9 +54,7 @@ class BatchTable(Table[bytes, bytes]):
             partitions=partitions,
             key_type=bytes,
             value_type=bytes,
-            changelog_topic=BatchTopic(
-                app, topics=[topic], partitions=partitions, internal=True, allow_empty=True
-            ),
+            changelog_topic=BatchTopic(app, topics=[topic], partitions=partitions, internal=True, allow_empty=True),
             # Counted in batches here. 1 would mean "keep reading the changelog for ever".
             recovery_buffer_size=2,
             **options,
@@ -70,9 +68,7 @@ class BatchTable(Table[bytes, bytes]):
         )
 
     def _new_store_by_url(self, url: str | URL) -> StoreT[Any, Any]:
-        return STORES[URL(url).scheme](
-            url, self.app, self, table_name=self.name, options=self.options, loop=self.loop
-        )
+        return STORES[URL(url).scheme](url, self.app, self, table_name=self.name, options=self.options, loop=self.loop)
 
     # --- rows
 
@@ -101,9 +97,7 @@ class BatchTable(Table[bytes, bytes]):
 
     async def send(self, partition: int, rows: Sequence[Row]) -> list[Span]:
         """Write *rows* to the changelog."""
-        return await self.app.writer.send(
-            self.topic, partition, [OutRecord(key, value) for key, value in rows]
-        )
+        return await self.app.writer.send(self.topic, partition, [OutRecord(key, value) for key, value in rows])
 
     async def end_offset(self, partition: int) -> int:
         """The end of the changelog's *partition*."""

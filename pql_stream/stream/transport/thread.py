@@ -189,9 +189,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer.pause(*map(driver.ensure_aiokafka_TP, assigned - wanted - paused))
         consumer.resume(*map(driver.ensure_aiokafka_TP, paused & wanted & assigned))
 
-    async def _get(
-        self, consumer: AIOKafkaConsumer, tps: list[TP], timeout_s: float, bytes_max: int
-    ) -> list[Polled]:
+    async def _get(self, consumer: AIOKafkaConsumer, tps: list[TP], timeout_s: float, bytes_max: int) -> list[Polled]:
         polled: list[Polled] = []
         size, wait_ms = 0, int(timeout_s * 1000)
         partitions = [driver.ensure_aiokafka_TP(tp) for tp in tps]
@@ -221,10 +219,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """The next offset of each of *tps* that has a position; nothing when one is lost meanwhile."""
         consumer = self._ensure_consumer()
         try:
-            return {
-                tp: await consumer.position(driver.ensure_aiokafka_TP(tp))
-                for tp in tps
-                if tp in self.positioned
-            }
+            return {tp: await consumer.position(driver.ensure_aiokafka_TP(tp)) for tp in tps if tp in self.positioned}
         except IllegalStateError:
             return {}

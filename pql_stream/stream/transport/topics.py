@@ -45,9 +45,7 @@ async def batches(stream: StreamT[RecordBatch]) -> AsyncIterator[RecordBatch]:
             yield batch
 
 
-async def work(
-    app: AppT, stream: StreamT[RecordBatch], handle: Callable[[RecordBatch], Awaitable[None]]
-) -> None:
+async def work(app: AppT, stream: StreamT[RecordBatch], handle: Callable[[RecordBatch], Awaitable[None]]) -> None:
     """
     The body of an agent: `handle` every batch, then say that it is done.
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.values import ID_CHARS_MAX, is_absent
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.forms.fields import (
-    CHARACTERS_MAX,
     JsonObject,
-    is_absent,
     missing,
     read_id,
     read_name,
@@ -76,7 +75,7 @@ def read_cloud_event(
     """
     The event in *record*, whose attributes are called *names*; read in the contract's order (R10).
 
-    `data` is read with the first field that may lie in it, the lead.
+    `data` that is no object has no lead and no account in it; it is refused at its own turn, the last.
 
     Raises:
         InvalidEvent: missing_field, bad_type or bad_time.
@@ -84,7 +83,8 @@ def read_cloud_event(
     get = record.get
     event_id = _read_event_id(record, names)
     subject = read_user_id(get(names.subject), names.subject)
-    data = read_object(get("data"), "data")
+    given = get("data")
+    data: JsonObject = given if given.__class__ is dict else {}
     return ProductEvent(
         event_id,
         subject
@@ -93,7 +93,7 @@ def read_cloud_event(
         read_id(data.get("account_id"), "data.account_id"),
         _read_name(get(names.type), names.type),
         parse_time_ms(get(names.time), names.time, latest_ms),
-        data,
+        read_object(given, "data"),
         topic,
         partition,
         offset,
@@ -105,10 +105,8 @@ def _read_event_id(record: JsonObject, names: AttributeNames) -> str:
     source = read_id(record.get(names.source), names.source) or missing(names.source)
     id_ = read_id(record.get(names.id), names.id) or missing(names.id)
     event_id = f"{source}|{id_}"
-    if len(event_id) > CHARACTERS_MAX:
-        raise InvalidEvent(
-            "bad_type", names.id, f"longer than {CHARACTERS_MAX} characters with {names.source}"
-        )
+    if len(event_id) > ID_CHARS_MAX:
+        raise InvalidEvent("bad_type", names.id, f"longer than {ID_CHARS_MAX} characters with {names.source}")
     return event_id
 
 

@@ -9,23 +9,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
+from pql_stream.core.values import ID_CHARS_MAX, INT64_MAX, INT64_MIN, is_absent
 from pql_stream.errors import InvalidEvent
 
 JsonObject = dict[str, Any]
 
-CHARACTERS_MAX: Final = 256
-"""Of an id or an event name, in code points, after trimming (CONTRACT.md 2)."""
-
 ANONYMOUS_PREFIX: Final = "anon:"
 """Before the id of a lead whose user id is not known. It is ours: no user id begins with it (R27)."""
-
-INTEGER_ID_MIN: Final = -(2**63)
-INTEGER_ID_MAX: Final = 2**63 - 1
-
-
-def is_absent(value: object) -> bool:
-    """Null, an empty string and a blank one all mean that the field is not there (R5)."""
-    return value is None or (value.__class__ is str and not value.strip())
 
 
 def missing(field: str, detail: str = "it is required") -> NoReturn:
@@ -50,12 +40,12 @@ def read_id(value: object, field: str) -> str | None:
     """
     if value.__class__ is str:
         text = value.strip()
-        if len(text) > CHARACTERS_MAX:
-            raise InvalidEvent("bad_type", field, f"longer than {CHARACTERS_MAX} characters")
+        if len(text) > ID_CHARS_MAX:
+            raise InvalidEvent("bad_type", field, f"longer than {ID_CHARS_MAX} characters")
         return text or None
     if value is None:
         return None
-    if value.__class__ is int and INTEGER_ID_MIN <= value <= INTEGER_ID_MAX:
+    if value.__class__ is int and INT64_MIN <= value <= INT64_MAX:
         return str(value)
     raise InvalidEvent("bad_type", field, "neither a string nor an integer of 64 bits")
 
@@ -94,8 +84,8 @@ def read_name(value: object, field: str) -> str | None:
     """
     if value.__class__ is str:
         name = value.strip()
-        if len(name) > CHARACTERS_MAX:
-            raise InvalidEvent("bad_type", field, f"longer than {CHARACTERS_MAX} characters")
+        if len(name) > ID_CHARS_MAX:
+            raise InvalidEvent("bad_type", field, f"longer than {ID_CHARS_MAX} characters")
         return name or None
     if value is None:
         return None

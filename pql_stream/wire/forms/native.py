@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.values import ID_CHARS_MAX
 from pql_stream.wire.forms.fields import (
-    CHARACTERS_MAX,
     JsonObject,
     missing,
     read_anonymous_lead,
@@ -51,17 +51,15 @@ def read_native(record: JsonObject, latest_ms: int, topic: str, partition: int, 
     except (AttributeError, KeyError, TypeError, ValueError):
         return _read_fields(record, latest_ms, topic, partition, offset)
     if (
-        0 < len(event_id) <= CHARACTERS_MAX
-        and 0 < len(user_id) <= CHARACTERS_MAX
+        0 < len(event_id) <= ID_CHARS_MAX
+        and 0 < len(user_id) <= ID_CHARS_MAX
         and ":" not in user_id
-        and (account_id is None or 0 < len(account_id) <= CHARACTERS_MAX)
-        and 0 < len(name) <= CHARACTERS_MAX
+        and (account_id is None or 0 < len(account_id) <= ID_CHARS_MAX)
+        and 0 < len(name) <= ID_CHARS_MAX
         and EARLIEST_MS <= time_ms <= latest_ms
         and properties.__class__ is dict
     ):
-        return ProductEvent(
-            event_id, user_id, account_id, name, time_ms, properties, topic, partition, offset
-        )
+        return ProductEvent(event_id, user_id, account_id, name, time_ms, properties, topic, partition, offset)
     return _read_fields(record, latest_ms, topic, partition, offset)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NoReturn, cast
+
 import orjson
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.values import is_absent
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.forms.fields import (
     JsonObject,
-    is_absent,
     missing,
     read_id,
     read_name,
@@ -34,14 +36,15 @@ def read_posthog(record: JsonObject, latest_ms: int, topic: str, partition: int,
     get = record.get
     event_id = read_id(get("uuid"), "uuid") or missing("uuid")
     lead_id = read_user_id(get("distinct_id"), "distinct_id") or missing("distinct_id")
-    properties = _read_properties(get("properties"))
+    # Properties that are no object have no groups in them; they are refused at their own turn, the last.
+    properties = _properties(get("properties"))
     return ProductEvent(
         event_id,
         lead_id,
-        _read_account(properties, "properties.$groups") or _read_account(record, "$groups"),
+        _read_account(properties or {}, "properties.$groups") or _read_account(record, "$groups"),
         read_name(get("event"), "event") or missing("event"),
         parse_time_ms(get("timestamp"), "timestamp", latest_ms),
-        properties,
+        _refuse_properties(get("properties")) if properties is None else properties,
         topic,
         partition,
         offset,
@@ -53,14 +56,22 @@ def _read_account(parent: JsonObject, field: str) -> str | None:
     return read_id(groups.get("company"), f"{field}.company")
 
 
-def _read_properties(value: object) -> JsonObject:
-    if value.__class__ is not str or is_absent(value):
-        return read_object(value, "properties")
-    try:
-        inside = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        inside = None
-    # What is too deep for a record is too deep in a string of it: every reader of the event is to be safe.
-    if inside.__class__ is dict and not is_too_deep(value.encode()):
-        return inside
-    raise InvalidEvent("bad_type", "properties", "a text that is no JSON object")
+def _properties(value: object) -> JsonObject | None:
+    """The object in *value*, or in the text that it is; None for anything else."""
+    if is_absent(value):
+        return {}
+    if value.__class__ is str:
+        text = value
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        # What is too deep for a record is too deep in a string of it: every reader of the event is to be safe.
+        if is_too_deep(text.encode()):
+            return None
+    return cast("JsonObject", value) if value.__class__ is dict else None
+
+
+def _refuse_properties(value: object) -> NoReturn:
+    what = "a text that is no JSON object" if value.__class__ is str else "not an object"
+    raise InvalidEvent("bad_type", "properties", what)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.values import is_absent
 from pql_stream.wire.forms.fields import (
     JsonObject,
-    is_absent,
     missing,
     read_anonymous_lead,
     read_id,

@@ -92,9 +92,7 @@ def _read_words(name: str, group: str, points_max: int, fields: Fields) -> PartR
 
 
 def _read_flag(name: str, group: str, points_max: int, fields: Fields) -> PartRule:
-    return FlagRule(
-        name, group, points_max, _reason(fields), fields["input"].text(), fields["points"].points()
-    )
+    return FlagRule(name, group, points_max, _reason(fields), fields["input"].text(), fields["points"].points())
 
 
 _READERS: dict[str, Callable[[str, str, int, Fields], PartRule]] = {

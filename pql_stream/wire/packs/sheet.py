@@ -279,9 +279,7 @@ class Entry:
         exact = self._number(_DECIMAL, "points from 0 with at most two decimals, such as 5 or 2.14", Decimal)
         return int(exact * HUNDREDTHS)
 
-    def _number(
-        self, pattern: re.Pattern[str], wanted: str, read: Callable[[str], int | Decimal]
-    ) -> int | Decimal:
+    def _number(self, pattern: re.Pattern[str], wanted: str, read: Callable[[str], int | Decimal]) -> int | Decimal:
         value = self._scalar(wanted)
         if value is None:
             return 0

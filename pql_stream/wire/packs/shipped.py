@@ -70,4 +70,3 @@ def _exists(text: str) -> bool:
         return Path(text).exists()
     except (OSError, ValueError):  # a name too long, a null byte: no file has it
         return False
-

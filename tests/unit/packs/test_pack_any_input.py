@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import ModelPack, compile_pack
-from pql_stream.core.transition import advance, reasons
+from pql_stream.core.transition import advance, contributions, reasons
 from pql_stream.errors import InvalidPack
 from pql_stream.wire.packs import dump_pack, load_pack, parse_pack, shipped_packs
 
@@ -64,8 +64,8 @@ def score_anything(pack: ModelPack, data: st.DataObject) -> None:
         state = step.state
         if step.change is not None:
             assert 0 <= step.change.score_after <= 10_000
-            assert all(part.points <= part.points_max for part in step.change.contributions)
-            assert all(reasons(state.features, step.change.contributions, compiled))
+            assert all(0 <= part.points <= part.points_max for part in contributions(state, compiled))
+            assert all(reasons(state.features, step.change.points, compiled))
 
 
 def parsed(text: str | bytes) -> ModelPack | None:

@@ -340,3 +340,25 @@ def test_a_refusal_repeats_nothing_of_the_record():
         messages.append(str(refused.value))
 
     assert [] == [message for message in messages if secret in message]
+
+
+FAULTY_CONTAINERS = {
+    "CloudEvents data": {"specversion": "1.0", "source": "/s", "id": "1", "type": "a.b", "subject": "u1", "data": [1]},
+    "PostHog properties": {"uuid": "1", "distinct_id": "u1", "event": "e", "properties": [1]},
+    "PostHog properties in a text": {"uuid": "1", "distinct_id": "u1", "event": "e", "properties": "{broken"},
+}
+
+
+@pytest.mark.parametrize("name", FAULTY_CONTAINERS)
+def test_properties_are_refused_at_their_own_turn(name):
+    """
+    A container that is no object is the last fault of a record, though fields before it may lie in it (R10).
+    """
+    record = FAULTY_CONTAINERS[name]
+    time = "time" if "specversion" in record else "timestamp"
+
+    for given, reason in (({}, "missing_field"), ({time: "x"}, "bad_time"), ({time: TIME}, "bad_type")):
+        with pytest.raises(InvalidEvent) as refused:
+            decode_event(json.dumps(record | given).encode(), "t", 0, 0)
+
+        assert reason == refused.value.reason
