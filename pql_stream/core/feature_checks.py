@@ -103,9 +103,7 @@ def _wrong_reader(path: Path, feature: Feature, why: str, allowed: frozenset[str
 
 def _words_problems(path: Path, feature: Feature) -> list[Problem]:
     problems = [
-        Problem((*path, "words"), _not_compared(text))
-        for text in sorted(feature.words)
-        if not _is_compared(text)
+        Problem((*path, "words"), _not_compared(text)) for text in sorted(feature.words) if not _is_compared(text)
     ]
     if feature.words and not is_word(feature):
         message = "a list of words is for a `latest` feature that is read as word or label: remove it"

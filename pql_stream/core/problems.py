@@ -52,7 +52,7 @@ def shown(text: str) -> str:
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """ "did you mean `this`?", "" where *given* is near none of the known."""
+    """The question "did you mean …?", or nothing where *given* is near none of the known."""
     nearest = get_close_matches(given, tuple(known), 1, _NEAR)
     return f"did you mean {shown(nearest[0])}?" if nearest else ""
 

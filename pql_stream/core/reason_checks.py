@@ -36,16 +36,12 @@ def _template_problems(path: Path, template: str, allowed: Collection[str]) -> l
         return [Problem(path, "a salesperson reads this: write a sentence")]
     if not allowed:
         # The sentence of a flag is shown as it stands, there is nothing to fill in.
-        return (
-            [Problem(path, "a flag has no input to show: write no braces")] if set(template) & {*"{}"} else []
-        )
+        return [Problem(path, "a flag has no input to show: write no braces")] if set(template) & {*"{}"} else []
     choices = " or ".join(f"{{{name}}}" for name in allowed)
     try:
         parts = list(Formatter().parse(template))
     except ValueError:
-        return [
-            Problem(path, f"a brace without its pair: write {choices}, and {{{{ or }}}} for a brace itself")
-        ]
+        return [Problem(path, f"a brace without its pair: write {choices}, and {{{{ or }}}} for a brace itself")]
     problems = []
     for _, field, spec, conversion in parts:
         if field is None:

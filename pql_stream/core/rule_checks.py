@@ -85,8 +85,7 @@ def most_points(rule: Rule) -> int:
             return max((points for _, points in rule.points), default=0)
         case FlagRule():
             return rule.points
-        case GreatestRule():
-            return max((most_points(part) for part in rule.of), default=0)
+    return max((most_points(part) for part in rule.of), default=0)
 
 
 def _points_max_problems(path: Path, rule: Rule) -> list[Problem]:
@@ -113,21 +112,22 @@ def _input_name_problems(path: Path, rule: GreatestRule) -> list[Problem]:
 
 
 def _part_problems(path: Path, rule: Rule, features: KnownFeatures) -> list[Problem]:
-    problems: list[Problem] = []
+    return _input_problems(path, rule, features) + reason_problems(path, rule)
+
+
+def _input_problems(path: Path, rule: Rule, features: KnownFeatures) -> list[Problem]:
     match rule:
         case AtLeastRule():
-            problems += _at_least_problems(path, rule, features)
+            return _at_least_problems(path, rule, features)
         case BelowRule():
-            problems += _below_problems(path, rule, features)
+            return _below_problems(path, rule, features)
         case LinearRule():
-            problems += _linear_problems(path, rule, features)
+            return _linear_problems(path, rule, features)
         case WordsRule():
-            problems += _words_problems(path, rule, features)
+            return _words_problems(path, rule, features)
         case FlagRule():
-            features.expect((*path, "input"), rule.input, lambda f: f.kind == "flag", _FLAG, problems)
-        case GreatestRule():
-            problems.append(Problem(path, "a greatest within a greatest: name its parts here"))
-    return problems + reason_problems(path, rule)
+            return _flag_problems(path, rule, features)
+    return [Problem(path, "a greatest within a greatest: name its parts here")]
 
 
 def _band_input(
@@ -249,4 +249,10 @@ def _words_problems(path: Path, rule: WordsRule, features: KnownFeatures) -> lis
             problems.append(Problem((*at, text), f"feature {shown(rule.input)} never has this word: {hint}"))
         if points < 0:
             problems.append(Problem((*at, text), f"{points_text(points)} points: write 0 or more"))
+    return problems
+
+
+def _flag_problems(path: Path, rule: FlagRule, features: KnownFeatures) -> list[Problem]:
+    problems: list[Problem] = []
+    features.expect((*path, "input"), rule.input, lambda feature: feature.kind == "flag", _FLAG, problems)
     return problems

@@ -49,5 +49,6 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
     given = dict(headers)
     try:
         return Origin(given[_TOPIC].decode(), int(given[_PARTITION]), int(given[_OFFSET]), int(given[_TIMESTAMP]))
-    except (KeyError, ValueError):
+    # Kafka knows null as a header's value, and whoever writes to the topic may send it.
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None

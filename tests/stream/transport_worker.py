@@ -67,7 +67,7 @@ async def count(batch: RecordBatch) -> None:
         if args.slow_key and record.key == args.slow_key.encode():
             await asyncio.sleep(1000)
     await asyncio.sleep(args.batch_s)
-    app.lease.check()
+    await app.lease.confirm()
     await app.writer.send(f"{args.app_id}-out", batch.partition, outputs)
     await counts.write_many(batch.partition, list(rows.items()))
     print("end batch", flush=True)  # noqa: T201  # as above

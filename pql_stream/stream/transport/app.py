@@ -139,6 +139,11 @@ class BatchApp(faust.App):
         for table in self.batch_tables():
             await table.check_changelog()
 
+    def own_changelogs(self) -> None:
+        """Own the partitions of the changelogs that were just recovered."""
+        for table in self.batch_tables():
+            table.own_partitions()
+
     async def release_changelogs(self) -> None:
         """Own no partition of any changelog, until the next recovery."""
         for table in self.batch_tables():

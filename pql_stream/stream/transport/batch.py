@@ -121,6 +121,8 @@ class Track:
         self.seek = seek
         self.committed = committed
         self.finished: int | None = None
+        # The offset behind everything that was polled and is held, out or done; None when not known.
+        self.position: int | None = None
         self.hold = Hold()
         self.batch: RecordBatch | None = None
         self.alive = True

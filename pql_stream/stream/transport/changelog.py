@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from pql_stream.errors import StreamLost
@@ -52,13 +52,13 @@ class ChangelogWriter:
         self,
         port: ChangelogPort,
         rows: Callable[[], Rows],
-        check_lease: Callable[[], None],
+        confirm_lease: Callable[[], Awaitable[None]],
         *,
         contiguous: bool,
     ) -> None:
         self._port = port
         self._rows = rows
-        self._check_lease = check_lease
+        self._confirm_lease = confirm_lease
         self._contiguous = contiguous
         self._next: dict[int, int] = {}
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -121,7 +121,7 @@ class ChangelogWriter:
         """Write *rows*, and own rows again for every foreign key, until no gap is left; the last offset."""
         newest = dict(rows)
         for _ in range(_ROUNDS_MAX):
-            self._check_lease()
+            await self._confirm_lease()
             foreign = await self._send(partition, rows)
             if not foreign:
                 return self._next[partition] - 1

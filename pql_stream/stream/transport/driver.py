@@ -36,7 +36,7 @@ from pql_stream.errors import StreamLost
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch, Track
 from pql_stream.stream.transport.ending import end_process
-from pql_stream.stream.transport.thread import ConsumerThread, Polled
+from pql_stream.stream.transport.thread import ConsumerThread, PollResult
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.watchdog import watch_progress
 
@@ -77,7 +77,7 @@ class Consumer(driver.Consumer):
         self._wake = asyncio.Event()
         self._sought = False
         self._ready = False
-        self._poll: asyncio.Future[list[Polled]] | None = None
+        self._poll: asyncio.Future[PollResult] | None = None
         self._polling: frozenset[TP] = frozenset()
         self._poll_errors = 0
         super().__init__(*args, **kwargs)
@@ -168,6 +168,8 @@ class Consumer(driver.Consumer):
             if old is not None:
                 old.die()
             self._tracks[tp] = Track(tp, sought.seek, committed, self.wake)
+        # Here, and not when Recovery says that a table is complete: it also says so of one that was overtaken.
+        self.app.own_changelogs()
         self._sought = True
 
     def _is_changelog_topic(self, topic: str) -> bool:
@@ -236,13 +238,10 @@ class Consumer(driver.Consumer):
         """May records of this partition be fetched and handed out now?"""
         if tp not in self._active_partitions or tp not in self._thread.positioned or not self.flow_active:
             return False
-        if self._ready:
-            return True
-        return (
-            self._is_changelog_topic(tp.topic)
-            and self.app.in_recovery
-            and tp in internals.recovery_of(self.app).active_tps
-        )
+        if not self._is_changelog_topic(tp.topic):
+            # Without a lease the agent could do nothing with it: after a broker was away, wait for a heartbeat.
+            return self._ready and self.app.lease.left_s() > 0.0
+        return self._ready or (self.app.in_recovery and tp in internals.recovery_of(self.app).active_tps)
 
     def _track(self, tp: TP, seek: int) -> Track:
         track = self._tracks.get(tp)
@@ -303,10 +302,10 @@ class Consumer(driver.Consumer):
             call = self._thread.call_thread(self._thread.poll, wanted, _POLL_S, self._settings.batch_bytes_max)
             self._poll = asyncio.ensure_future(call)
 
-    async def _receive(self, poll: asyncio.Future[list[Polled]]) -> None:
+    async def _receive(self, poll: asyncio.Future[PollResult]) -> None:
         self._poll = None
         try:
-            polled = poll.result()
+            polled, positions = poll.result()
         except KafkaError as exc:
             self._poll_errors += 1
             # aiokafka goes on behind a record that it could not fetch: that would lose it.
@@ -320,6 +319,9 @@ class Consumer(driver.Consumer):
         for tp, seek, records in polled:
             if seek is not None and self._thread.positioned.get(tp) == seek:
                 self._track(tp, seek).hold.add(records)
+        for tp, seek, position in positions:
+            if self._thread.positioned.get(tp) == seek:
+                self._track(tp, seek).position = position
 
     async def _hand_out(self, tp: TP) -> bool:
         """One batch of what is held of *tp*; True when it went out."""
@@ -363,21 +365,15 @@ class Consumer(driver.Consumer):
 
         It waits for a record at the last offset, and none would come.
         """
-        recovery = internals.recovery_of(self.app)
-        behind = [
-            tp
-            for tp in list(recovery.active_tps)
-            if tp in self._thread.positioned
-            and internals.recovered_offset(self.app, tp) < (internals.active_highwater(self.app, tp) or -1)
-        ]
-        if not behind:
-            return
-        for tp, position in (await self.positions(behind)).items():
-            track = self._track(tp, self._thread.positioned.get(tp, 0))
-            if track.hold or not self._may_pass(tp) or not self._taken_over(track):
+        for tp in list(internals.recovery_of(self.app).active_tps):
+            track = self._tracks.get(tp)
+            if track is None or track.position is None or track.hold or not self._may_pass(tp):
                 continue
-            if position - 1 > internals.recovered_offset(self.app, tp):
-                track.batch = RecordBatch(tp, [], position - 1, self.app.consumer_generation_id, track)
+            if not self._taken_over(track) or self._thread.positioned.get(tp) != track.seek:
+                continue
+            end = track.position - 1
+            if end > internals.recovered_offset(self.app, tp):
+                track.batch = RecordBatch(tp, [], end, self.app.consumer_generation_id, track)
                 if not await self._send(track.batch):
                     track.release()
 

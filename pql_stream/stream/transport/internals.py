@@ -65,7 +65,7 @@ from aiokafka.protocol.group import (
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaConsumer
+    from aiokafka import AIOKafkaConsumer, TopicPartition
     from faust.tables.recovery import Recovery
     from faust.types import AppT
     from mode import Service, ServiceT
@@ -97,6 +97,12 @@ def assignment_of(consumer: AIOKafkaConsumer) -> Any | None:  # noqa: ANN401  # 
     if state.subscription is None or state.reassignment_in_progress:
         return None
     return state.subscription.assignment
+
+
+def position_of(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """The offset that is read next of an assigned partition; None while it is looked for. Does not wait."""
+    state = consumer._subscription.subscription.assignment.state_value(tp)
+    return cast("int", state.position) if state.has_valid_position else None
 
 
 def check_coordinator(consumer: AIOKafkaConsumer) -> bool:
@@ -156,13 +162,18 @@ def recovered_offset(app: AppT, tp: TP) -> int:
     return -1 if offset is None else offset
 
 
-def active_highwater(app: AppT, tp: TP) -> int | None:
+def active_highwaters(app: AppT, topic: str) -> dict[int, int]:
     """
-    The last offset that the changelog *tp* had when its active recovery began; None when it is not
-    recovered.
+    The last offset (-1 for none) that each recovered partition of a changelog had when its recovery began.
+
+    Partitions that we follow as a standby, or whose recovery has not begun, are left out.
     """
     recovery = recovery_of(app)
-    if tp not in recovery.active_tps or tp not in recovery.active_highwaters:
-        return None
-    highwater: int | None = recovery.active_highwaters[tp]
-    return -1 if highwater is None else highwater
+    known: dict[TP, int | None] = dict(recovery.active_highwaters)
+    active = {tp: known[tp] for tp in recovery.active_tps if tp.topic == topic and tp in known}
+    return {tp.partition: -1 if offset is None else offset for tp, offset in active.items()}
+
+
+def active_highwater(app: AppT, tp: TP) -> int | None:
+    """`active_highwaters` of one partition; None when it is left out."""
+    return active_highwaters(app, tp.topic).get(tp.partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from pql_stream.errors import StreamLost
 # Linux's CLOCK_MONOTONIC stands still while the machine is suspended, and the broker's session does not.
 # Darwin's runs on.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_STEP_S = 0.05
 
 
 def boottime_s() -> float:
@@ -30,6 +32,7 @@ class Lease:
         self.valid_s = valid_s
         self.clock = clock
         self._asked_at_s: float | None = None
+        self._losses = 0
 
     def renew(self, asked_at_s: float) -> None:
         """The broker answered what we sent at *asked_at_s*: we are a member."""
@@ -38,6 +41,7 @@ class Lease:
     def lose(self) -> None:
         """The broker says that we are no member, or of an old generation."""
         self._asked_at_s = None
+        self._losses += 1
 
     def left_s(self) -> float:
         """Seconds that the lease is still good for; 0 when it is over."""
@@ -47,14 +51,36 @@ class Lease:
 
     def check(self) -> None:
         """
-        Call this right before every effect that another owner must not see from us.
+        Call this, or `confirm`, right before every effect that another owner must not see from us.
 
         Raises:
             StreamLost: the partitions may belong to somebody else by now. End the process.
         """
         if self.left_s() <= 0.0:
-            raise StreamLost(
-                "the group no longer counts on this worker",
-                why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",
-                what_to_do="nothing: the worker starts again and reads from the last commit",
-            )
+            raise self._over()
+
+    async def confirm(self) -> None:
+        """
+        `check`, and when the lease has run out wait, up to its own length, for the broker to renew it.
+
+        A broker that was away for long is no reason to end the process: when it answers a heartbeat of our
+        generation, the group has not given our partitions to anybody.
+
+        Raises:
+            StreamLost: they are lost, or there was no answer.
+        """
+        losses = self._losses
+        for _ in range(int(self.valid_s / _STEP_S)):
+            if self._losses == losses and self.left_s() > 0.0:
+                return
+            if self._losses != losses:
+                break
+            await asyncio.sleep(_STEP_S)
+        raise self._over()
+
+    def _over(self) -> StreamLost:
+        return StreamLost(
+            "the group no longer counts on this worker",
+            why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",
+            what_to_do="nothing: the worker starts again and reads from the last commit",
+        )

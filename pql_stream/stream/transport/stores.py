@@ -5,7 +5,6 @@ RocksDB.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ ROCKSDB_OPTIONS: Mapping[str, int] = {"block_cache_size": 32 << 20, "write_buffe
 
 class MemoryStore(memory.Store[Any, Any]):
     """
-    A dict a partition.
+    A dict a partition, for the partitions that are assigned.
 
     It tells Recovery its offset, as a persistent store does: a partition that stays with us through a
     rebalance is not read again.
@@ -31,17 +30,20 @@ class MemoryStore(memory.Store[Any, Any]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._rows: dict[int, dict[bytes, bytes]] = {}
         self._offsets: dict[int, int] = {}
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows that are there."""
-        rows = self._rows[partition]
+        rows = self._rows.get(partition, {})
         return {key: rows[key] for key in keys if key in rows}
 
     def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
         """Store *rows* (None deletes) and the changelog's *offset*."""
-        stored = self._rows[partition]
+        stored = self._rows.get(partition)
+        if stored is None:
+            # What is still on its way when a partition goes would be the end of a view without its beginning.
+            return
         for key, value in rows:
             if value is None:
                 stored.pop(key, None)
@@ -49,22 +51,26 @@ class MemoryStore(memory.Store[Any, Any]):
                 stored[key] = value
         self._offsets[partition] = offset
 
-    def persisted_offset(self, tp: TP) -> int | None:
-        """The last offset of the changelog that is applied."""
-        return self._offsets.get(tp.partition)
+    def persisted_offset(self, tp: TP) -> int:
+        """The last offset of the changelog that is applied, -1 for none: see `RocksStore.persisted_offset`."""
+        return self._offsets.get(tp.partition, -1)
 
     async def on_rebalance(
         self,
-        assigned: set[TP],  # noqa: ARG002  # Faust's signature
+        assigned: set[TP],
         revoked: set[TP],
-        newly_assigned: set[TP],  # noqa: ARG002  # as above
+        newly_assigned: set[TP],  # noqa: ARG002  # Faust's signature
         generation_id: int = 0,  # noqa: ARG002  # as above
     ) -> None:
         """Forget the partitions that went away: somebody else writes them now."""
+        topics = self.table.changelog_topic.topics
         for tp in revoked:
-            if tp.topic in self.table.changelog_topic.topics:
+            if tp.topic in topics:
                 self._rows.pop(tp.partition, None)
                 self._offsets.pop(tp.partition, None)
+        for tp in assigned:
+            if tp.topic in topics:
+                self._rows.setdefault(tp.partition, {})
 
 
 class RocksStore(rocksdb.Store):
@@ -84,6 +90,16 @@ class RocksStore(rocksdb.Store):
     ) -> None:
         # Faust takes keys out of the dict it is given, so it gets one of its own.
         super().__init__(url, app, table, options={**ROCKSDB_OPTIONS, **(options or {})}, driver="rocksdict", **kwargs)
+
+    def persisted_offset(self, tp: TP) -> int:
+        """
+        The last offset of the changelog that is applied, -1 for none.
+
+        Faust's None would let Recovery go on from an offset of its own, which it keeps for a partition that
+        went away when two rebalances follow each other closely: the rows before it would be missing.
+        """
+        offset = super().persisted_offset(tp)
+        return -1 if offset is None else offset
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows that are there."""

@@ -12,7 +12,6 @@ from faust.types import TP, EventT, StoreT
 from mode import Service
 from yarl import URL
 
-from pql_stream.errors import StreamLost
 from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
@@ -63,7 +62,7 @@ class BatchTable(Table[bytes, bytes]):
         self.writer = ChangelogWriter(
             self,
             lambda: cast("Rows", self.data),
-            app.lease.check,
+            app.lease.confirm,
             contiguous=app.settings.isolation == "read_uncommitted",
         )
 
@@ -172,19 +171,7 @@ class BatchTable(Table[bytes, bytes]):
         """Recovery took a batch over: the next one may come."""
         self.app.batch_consumer.wake()
 
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """The active partitions are ours from here."""
-        try:
-            for tp in active_tps:
-                self.writer.own(tp.partition, self._recovered_to(tp) + 1)
-            await super().on_recovery_completed(active_tps, standby_tps)
-        except Exception as exc:
-            # Recovery would swallow it.
-            await end_process(self.app, exc)
-            raise
-
-    def _recovered_to(self, tp: TP) -> int:
-        highwater = internals.active_highwater(self.app, tp)
-        if highwater is None:
-            raise StreamLost(f"the recovery of {tp} ended without its highwater")
-        return highwater
+    def own_partitions(self) -> None:
+        """The recovered partitions are ours from here, and every record behind their recovery is foreign."""
+        for partition, highwater in internals.active_highwaters(self.app, self.topic).items():
+            self.writer.own(partition, highwater + 1)

@@ -34,6 +34,18 @@ class Polled(NamedTuple):
     records: list[ConsumerRecord]
 
 
+class PollResult(NamedTuple):
+    """
+    Records, and the next offset of every partition that was asked for.
+
+    Both are of the same moment: an offset that was asked for later could lie behind records that are still on
+    their way to the main thread.
+    """
+
+    polled: list[Polled]
+    positions: list[tuple[TP, int, int]]  # partition, number of its seek, next offset
+
+
 class Sought(NamedTuple):
     """The number of a seek, and the committed offset of every partition that was sought."""
 
@@ -164,7 +176,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     # --- records
 
-    async def poll(self, tps: list[TP], timeout_s: float, bytes_max: int) -> list[Polled]:
+    async def poll(self, tps: list[TP], timeout_s: float, bytes_max: int) -> PollResult:
         """
         Wait for records of *tps*, at most *timeout_s*; stop at *bytes_max*. Nothing is fetched of other
         partitions.
@@ -174,14 +186,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             raise error
         consumer = self._ensure_consumer()
         if internals.assignment_of(consumer) is None:
-            return []
+            return PollResult([], [])
         self._pause_all_but(consumer, set(tps))
         self._poll_task = asyncio.ensure_future(self._get(consumer, tps, timeout_s, bytes_max))
         try:
             await asyncio.wait({self._poll_task})
         finally:
             self._poll_task.cancel()
-        return [] if self._poll_task.cancelled() else self._poll_task.result()
+        if self._poll_task.cancelled():
+            return PollResult([], [])
+        return PollResult(self._poll_task.result(), self._positions_now(consumer, tps))
+
+    def _positions_now(self, consumer: AIOKafkaConsumer, tps: list[TP]) -> list[tuple[TP, int, int]]:
+        found = []
+        for tp in tps:
+            seek = self.positioned.get(tp)
+            if seek is None:
+                continue
+            position = internals.position_of(consumer, driver.ensure_aiokafka_TP(tp))
+            if position is not None:
+                found.append((tp, seek, position))
+        return found
 
     def _pause_all_but(self, consumer: AIOKafkaConsumer, wanted: set[TP]) -> None:
         assigned = {ensure_TP(tp) for tp in consumer.assignment()}

@@ -86,8 +86,7 @@ def _own_fields(rule: AtLeastRule | BelowRule | LinearRule | WordsRule | FlagRul
             return {"points_each": {name: decimal(each) for name, each in rule.points_each}}
         case WordsRule():
             return {"input": rule.input, "points": {text: decimal(points) for text, points in rule.points}}
-        case FlagRule():
-            return {"input": rule.input, "points": decimal(rule.points)}
+    return {"input": rule.input, "points": decimal(rule.points)}
 
 
 def _input(source: str | SecondsBetween) -> str | Plain:

@@ -48,12 +48,9 @@ class Sheet:
         self.problems.append(PackProblem(at, path_text(path), message))
 
     def line_of(self, path: Path) -> int:
-        """The line of *path*, else that of the nearest entry around it; 0 if there is none."""
-        for end in range(len(path), -1, -1):
-            line = self.lines.get(path[:end])
-            if line is not None:
-                return line
-        return 0
+        """The line of *path*, else that of the nearest entry around it; the document itself always has one."""
+        around = (path[:end] for end in range(len(path), -1, -1))
+        return next(self.lines[outer] for outer in around if outer in self.lines)
 
 
 def path_text(path: Path) -> str:

@@ -78,7 +78,7 @@ EVERY_KIND = ModelPack(
         Tier("cold", 0, None, sales_ready=False),
         Tier("warm", 3000, "later", sales_ready=False),
         Tier("hot", 5000, "now", sales_ready=True),
-        Tier("blazing", 8000, "now", sales_ready=True),
+        Tier("blazing", 7500, "now", sales_ready=True),
     ),
     profile=("level", "size"),
 )

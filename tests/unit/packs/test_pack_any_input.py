@@ -18,7 +18,8 @@ TEXT = (files("pql_stream") / "packs" / "pql-100.yaml").read_text(encoding="utf-
 LINES = TEXT.splitlines(keepends=True)
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 200) | st.floats(0, 100).map(lambda x: round(x, 2)) | st.text(max_size=8)
+    st.none() | st.booleans() | st.integers(-5, 200) | st.text(max_size=8)
+    | st.floats(0, 100).map(lambda number: round(number, 2))
     | st.sampled_from(["distinct", "latest", "maximum", "label", "amount", "words", "{input}", "team_size", "flag"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
@@ -72,9 +73,10 @@ def parsed(text: str | bytes) -> ModelPack | None:
     try:
         return parse_pack(text, "a pack")
     except InvalidPack as exc:
-        assert exc.problems
-        assert all(problem.path and problem.message for problem in exc.problems)
-        return None
+        problems = exc.problems
+    assert problems
+    assert all(problem.path and problem.message for problem in problems)
+    return None
 
 
 @given(text=st.text() | st.binary() | st.text("{}[]:,-?!&*#|>%@`'\"\\ \n\tabc0._~=<"))

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pql_stream.errors import InvalidPack, PackProblem
 from pql_stream.wire.packs import parse_pack
@@ -27,124 +29,20 @@ def line_of(text: str, part: str) -> int:
     return text.count("\n", 0, text.index(part)) + 1
 
 
-# (what is replaced, with what, the text in whose line the problem is, path, part of the message)
 FAULTS = {
-    "unknown top key": ("title: Pr", "titel: Pr", "titel", "titel", "did you mean `title`?"),
-    "unknown key": ("    at_most: 7", "    at_mots: 7", "at_mots", "features.features_used.at_mots", "`at_most`?"),
-    "missing key": (
-        "    max: 5\n",
-        "",
-        "  documentation:",
-        "rules.documentation",
-        "`max` is missing: add `max: …`",
-    ),
-    "key of another kind": (
-        "    kind: flag\n    from",
-        "    kind: flag\n    at_most: 3\n    from",
-        "at_most: 3",
-        "features.tutorial_completed.at_most",
-        "write one of kind, from",
-    ),
-    "duplicate key": (
-        "  team_size:\n    kind: latest",
-        "  team_size:\n    kind: latest\n    kind: flag",
-        "kind: flag\n    from:\n      - events: [profile",
-        "features.team_size",
-        "`kind` stands in line",
-    ),
-    "duplicate feature": (
-        "  segment:\n    kind: latest",
-        "  industry:\n    kind: latest",
-        "  industry:\n    kind: latest\n    from:\n      - events: [profile_completed, profile_updated,"
-        " team_size_changed, identify, group]\n        property: segment",
-        "features",
-        "`industry` stands in line",
-    ),
-    "unknown rule kind": (
-        "kind: below",
-        "kind: under",
-        "kind: under",
-        "rules.time_to_first_value.kind",
-        "`under` is not known: write one of at_least, below",
-    ),
-    "unknown part kind": (
-        "      - kind: words\n        input: segment",
-        "      - kind: word\n        input: segment",
-        "kind: word\n        input: segment",
-        "rules.industry.of[1].kind",
-        "did you mean `words`?",
-    ),
-    "missing rule kind": (
-        "    kind: flag\n    max: 5",
-        "    max: 5",
-        "  documentation:",
-        "rules.documentation",
-        "`kind` is missing",
-    ),
-    "missing part kind": (
-        "      - kind: words\n        input: segment",
-        "      - input: segment",
-        "- input: segment",
-        "rules.industry.of[1]",
-        "`kind` is missing",
-    ),
-    "unknown feature kind": ("kind: flag\n    from", "kind: flags\n    from", "kind: flags", "features.tutorial_completed.kind", "`flag`"),
-    "list for mapping": ("  usage: {max: 40}", "  usage: [40]", "usage: [40]", "groups.usage", "a list stands here: write `key: value`"),
-    "text for mapping": ("  usage: {max: 40}", "  usage: forty", "usage: forty", "groups.usage", "a text stands here"),
-    "nothing for mapping": ("  usage: {max: 40}", "  usage:", "  usage:\n", "groups.usage", "nothing stands here"),
-    "mapping for text": ("input: tutorial_completed", "input: [tutorial_completed]", "input: [tut", "rules.documentation.input", "a list stands here: write a text"),
-    "text for list": ("of:\n      - kind: words\n        input: industry", "of: industry\n    off:\n      - kind: words\n        input: industry", "of: industry", "rules.industry.of", "a text stands here: write a list"),
-    "empty list": ("events: [trial_created]", "events: []", "events: []", "features.trial_started_at.from[0].events", "the list is empty"),
-    "empty mapping": ("points_each: {community_posts: 2, feature_requests: 5}", "points_each: {}", "points_each: {}", "rules.community.points_each", "empty: name at least one feature"),
-    "empty text": ("reason: Completed a tutorial", "reason: ' '", "reason: ' '", "rules.documentation.reason", "empty: write a text"),
-    "long text": ("reason: Completed a tutorial", "reason: " + "x" * 201, "reason: xx", "rules.documentation.reason", "201 characters: write at most 200"),
-    "two lines of text": ("reason: Completed a tutorial", "reason: \"one\\ntwo\"", "reason: \"one", "rules.documentation.reason", "a line break"),
-    "lone surrogate": ("reason: Completed a tutorial", "reason: \"\\ud800\"", "\\ud800", "rules.documentation.reason", "cannot be shown"),
-    "norway in a list": ("words: [none, basic, advanced]", "words: [no, basic, advanced]", "words: [no,", "features.compliance_level.words[0]", "put it in quotes: \"no\""),
-    "norway as a key": ("enterprise: 10}", "off: 10}", "off: 10", "rules.industry.of[1].points", "put it in quotes: \"off\""),
-    "number as text": ("input: tutorial_completed", "input: 5", "input: 5", "rules.documentation.input", "a number stands here"),
-    "date as text": ("title: Pr", "title: 2026-01-01 #", "title: 2026", "title", "a date stands here"),
-    "tagged text": ("title: Pr", "title: !x Pr", "title: !x", "title", "something else stands here"),
-    "null for text": ("input: tutorial_completed", "input: null", "input: null", "rules.documentation.input", "nothing stands here"),
-    "null among events": ("events: [trial_created]", "events: [null]", "events: [null]", "features.trial_started_at.from[0].events[0]", "nothing stands here"),
-    "no text at all": ("input: tutorial_completed", "input:", "    input:\n", "rules.documentation.input", "write a text"),
-    "list as key": ("enterprise: 10}", "[a]: 10}", "[a]: 10", "rules.industry.of[1].points", "a list cannot be a key: write a text"),
-    "word of dashes": ("input: segment\n        points: {enterprise: 10}", "input: segment\n        points: {--: 10}", "points: {--", "rules.industry.of[1].points.--", "nothing is left of `--`"),
-    "the same word twice": ("health care: 10", "Health_Care: 10\n          health-care: 10", "health-care", "rules.industry.of[0].points.health-care", "the same word as one above it, `health care`"),
-    "yes for true": ("standard, sales_ready: true}\n  - {name: gold", "standard, sales_ready: yes}\n  - {name: gold", "sales_ready: yes", "tiers[2].sales_ready", "`yes`: write true or false"),
-    "quoted true": ("standard, sales_ready: true}\n  - {name: gold", "standard, sales_ready: 'true'}\n  - {name: gold", "sales_ready: 'true'", "tiers[2].sales_ready", "write true or false"),
-    "list for true": ("standard, sales_ready: true}\n  - {name: gold", "standard, sales_ready: [true]}\n  - {name: gold", "sales_ready: [true]", "tiers[2].sales_ready", "a list stands here: write true or false"),
-    "three decimals": ("feature_requests: 5}", "feature_requests: 5.001}", "5.001", "rules.community.points_each.feature_requests", "at most two decimals"),
-    "negative points": ("feature_requests: 5}", "feature_requests: -5}", "-5}", "rules.community.points_each.feature_requests", "`-5`: write points from 0"),
-    "quoted points": ("feature_requests: 5}", "feature_requests: '5'}", "'5'", "rules.community.points_each.feature_requests", "without quotes"),
-    "octal": ("feature_requests: 5}", "feature_requests: 010}", "010}", "rules.community.points_each.feature_requests", "`010`: write points"),
-    "sexagesimal": ("{below: 3600,", "{below: 1:00:00,", "1:00:00", "rules.time_to_first_value.bands[0].below", "`1:00:00`: write a number from 0"),
-    "exponent": ("{below: 3600,", "{below: 3.6e3,", "3.6e3", "rules.time_to_first_value.bands[0].below", "`3.6e3`: write a number"),
-    "not a number": ("{below: 3600,", "{below: .nan,", ".nan", "rules.time_to_first_value.bands[0].below", "`.nan`: write a number"),
-    "odd thousands": ("10_000_000", "1000_0000", "1000_0000", "rules.company_revenue.bands[1].at_least", "write a number"),
-    "16 digits": ("10_000_000", "1000000000000000", "1000000000000000", "rules.company_revenue.bands[1].at_least", "write a number"),
-    "decimal count": ("at_most: 50", "at_most: 50.0", "at_most: 50.0", "features.successful_runs.at_most", "write a whole number"),
-    "list for number": ("at_most: 50", "at_most: [50]", "at_most: [50]", "features.successful_runs.at_most", "a list stands here: write a whole number"),
-    "no bound": ("{at_least: 2, points: 5}", "{points: 5}", "- {points: 5}", "rules.team_size.bands[0]", "write one of `at_least`"),
-    "two bounds": ("{at_least: 2, points: 5}", "{at_least: 2, above: 2, points: 5}", "above: 2", "rules.team_size.bands[0]", "write one of `at_least`"),
-    "wrong bound": ("{below: 3600,", "{at_least: 3600,", "at_least: 3600", "rules.time_to_first_value.bands[0]", "`below` is missing"),
-    "no reader": ("        property: run_id\n        as: id\n", "        property: run_id\n", "        property: run_id", "features.successful_runs.from[0].property", "`as` is missing: say how the property is read: id, label"),
-    "unknown reader": ("as: whole", "as: integer", "as: integer", "features.team_size.from[0].as", "`integer` is not known: write one of id"),
-    "reader of nothing": ("amount}  # also bands such as 1M-10M", "amount}\n        as: number", "        as: number", "features.company_revenue_usd.from[0].as", "nothing is read by this"),
-    "reader without a property": ("        property: run_id\n        as: id\n", "        as: id\n", "        as: id\n        or_event_id: true  # w", "features.successful_runs.from[0].as", "nothing is read by this"),
-    "max of a part": ("points: {enterprise: 10}", "points: {enterprise: 10}\n        max: 10", "        max: 10", "rules.industry.of[1].max", "is not known here"),
-    "merge key": ("  usage: {max: 40}", "  usage: {<<: {max: 40}}", "<<", "groups.usage", "cannot be a key"),
-}  # fmt: skip
+    entry.pop("fault"): entry
+    for entry in yaml.safe_load(Path(__file__).with_name("faults_of_form.yaml").read_text(encoding="utf-8"))
+}
 
 
-@pytest.mark.parametrize(("old", "new", "marker", "path", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_of_form_is_named_by_line_path_and_what_to_write(old, new, marker, path, message):
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_of_form_is_named_by_line_path_and_what_to_write(fault):
     """Each fault, put alone into the default pack, is found at its line and its path, and says what to write."""
-    text = edited(old, new)
+    text = edited(fault["old"], fault["new"])
 
-    problem = next(p for p in problems_of(text) if message in p.message)
+    problem = next(p for p in problems_of(text) if fault["message"] in p.message)
 
-    assert (line_of(text, marker), path) == (problem.line, problem.path)
+    assert (line_of(text, fault["at"]), fault["path"]) == (problem.line, problem.path)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +54,9 @@ def test_a_fault_of_form_is_named_by_line_path_and_what_to_write(old, new, marke
 )  # fmt: skip
 def test_a_value_that_cannot_be_read_has_no_false_problems_in_its_wake(fault):
     """What only follows from a value that could not be read (a missing feature, a sum) is not said."""
-    old, new, *_ = FAULTS[fault]
+    text = edited(FAULTS[fault]["old"], FAULTS[fault]["new"])
 
-    assert 1 == len(problems_of(edited(old, new)))
+    assert 1 == len(problems_of(text))
 
 
 @pytest.mark.parametrize("section", ["features", "groups", "rules", "tiers", "pack", "version", "title"])

@@ -71,10 +71,10 @@ class World:
     def __init__(self, *, contiguous: bool = True) -> None:
         self.log, self.store = Log(), Store()
         self.leased = True
-        self.writer = ChangelogWriter(self.log, lambda: self.store, self.check_lease, contiguous=contiguous)
+        self.writer = ChangelogWriter(self.log, lambda: self.store, self.confirm_lease, contiguous=contiguous)
         self.writer.own(0, 0)
 
-    def check_lease(self) -> None:
+    async def confirm_lease(self) -> None:
         """As the lease does."""
         if not self.leased:
             raise StreamLost("no lease")

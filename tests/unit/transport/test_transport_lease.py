@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pql_stream.errors import StreamLost
@@ -75,6 +77,44 @@ def test_a_lost_lease_is_refused_until_the_group_takes_us_again(clock):
 
     lease.renew(clock.now_s)
     lease.check()
+
+
+async def test_a_lease_that_ran_out_is_confirmed_when_the_broker_answers_again(clock):
+    """
+    A broker that was away ends no process: the next answered heartbeat of our generation is enough.
+    """
+    lease = Lease(10.0, clock)
+    lease.renew(clock.now_s)
+    clock.now_s += 60.0
+    confirmed = asyncio.ensure_future(lease.confirm())
+    await asyncio.sleep(0)
+
+    assert not confirmed.done()
+
+    lease.renew(clock.now_s)
+    await confirmed
+
+
+async def test_a_lease_that_was_lost_meanwhile_is_not_confirmed_by_the_next(clock):
+    """
+    Out of the group and in again: the partitions were another's in between, so what waited must not be written.
+    """
+    lease = Lease(10.0, clock)
+    confirmed = asyncio.ensure_future(lease.confirm())
+    await asyncio.sleep(0)
+    lease.lose()
+    lease.renew(clock.now_s)
+
+    with pytest.raises(StreamLost):
+        await confirmed
+
+
+async def test_a_lease_that_nobody_renews_is_over_in_the_end(clock):
+    """
+    The wait is bounded.
+    """
+    with pytest.raises(StreamLost):
+        await Lease(0.1, clock).confirm()
 
 
 def test_the_default_clock_goes_forward():
