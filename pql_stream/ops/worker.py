@@ -68,7 +68,7 @@ async def _run(settings: Settings, pack: CompiledPack) -> None:
     if settings.store == "rocksdb":
         app_id = prefixed(APP_ID, settings.topic_prefix)
         claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
-    meter = PrometheusMeter(pack.event_words)
+    meter = PrometheusMeter(words.replace(" ", "_") for words in pack.event_words)
     meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
     app = _make_app(settings, pack, shape, meter)
     server = HttpServer(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from faust.types.streams import StreamT
 from mode import ServiceT
@@ -80,6 +80,14 @@ class ScoreApp(BatchApp):
         async def score(stream: StreamT[RecordBatch]) -> None:
             await work(self, stream, handle)
 
+        async def assigned(*_: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signal, of which nothing is asked
+            meter.recovery_started()
+
+        async def recovered() -> None:
+            meter.recovery_ended()
+
+        self.on_partitions_assigned.connect(assigned)
+        table.on_recover(recovered)
         self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
         self.task(self._report_progress)
 

@@ -182,6 +182,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_subscription",
     ),
     "aiokafka.consumer.group_coordinator:GroupCoordinator": ("_coordination_task", "_pending_exception"),
+    "aiokafka.consumer.subscription_state:TopicPartitionState": ("has_valid_position", "position"),
+    "aiokafka.consumer.subscription_state:Assignment": ("state_value", "tps"),
     "aiokafka.consumer.subscription_state:Subscription": ("_assignment", "_reassignment_in_progress"),
 }
 

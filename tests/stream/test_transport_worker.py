@@ -42,7 +42,8 @@ def test_one_join_error_does_not_keep_a_worker_out_of_the_group(bench):
 def test_no_record_is_lost_in_the_window_at_the_end_of_recovery(bench):
     """
     A worker without a store of its own that is killed and started again recovers its rows from the
-    changelog, and handles every record once, although the broker is slow while it seeks.
+    changelog, and handles every record once, although the broker is slow while it seeks, and records are
+    slow on their way between threads.
     """
     bench.feed(500)
     first = bench.start("--slow-seek-s", "0.3")
@@ -50,7 +51,7 @@ def test_no_record_is_lost_in_the_window_at_the_end_of_recovery(bench):
     first.kill()
     first.wait()
     bench.feed(2500)
-    bench.start("--slow-seek-s", "0.3")
+    bench.start("--slow-seek-s", "0.3", "--slow-poll-s", "0.3")
     bench.wait_all_committed()
 
     assert 3000 == bench.counted()
@@ -206,7 +207,8 @@ def test_a_partition_that_stands_still_does_not_hold_back_the_others(bench):
 
 def test_a_worker_outlives_a_broker_that_is_killed(own_kafka, tmp_path: Path):
     """
-    kill -9 of the broker with a worker at work: it goes on when the broker is back, and every record counts once.
+    kill -9 of the broker with a worker at work: it goes on when the broker is back, and every record counts
+    once.
     """
     bench = Bench(own_kafka.bootstrap, "app", tmp_path)
     admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap})

@@ -15,6 +15,7 @@ arguments.add_argument("app_id")
 arguments.add_argument("--store", default="pqlmemory://")
 arguments.add_argument("--datadir", required=True)
 arguments.add_argument("--slow-seek-s", type=float, default=0.0)
+arguments.add_argument("--slow-poll-s", type=float, default=0.0)
 arguments.add_argument("--join-error", action="store_true")
 arguments.add_argument("--raise-on", default="")
 arguments.add_argument("--slow-key", default="")
@@ -31,6 +32,7 @@ from aiokafka.errors import KafkaError  # noqa: E402
 from pql_stream.stream.connection import Connection  # noqa: E402
 from pql_stream.stream.transport import BatchApp, OutRecord, RecordBatch, TransportSettings, work  # noqa: E402
 from pql_stream.stream.transport.driver import Consumer  # noqa: E402
+from pql_stream.stream.transport.thread import ConsumerThread, PollResult  # noqa: E402
 
 app = BatchApp(
     args.app_id,
@@ -88,6 +90,17 @@ if args.slow_seek_s:
         await asyncio.sleep(args.slow_seek_s)
 
     Consumer.perform_seek = slow_seek
+if args.slow_poll_s:
+    # Records that are on their way from the consumer's thread, whose position is already behind them.
+    poll = ConsumerThread.poll
+
+    async def slow_poll(self: ConsumerThread, *poll_args: object) -> PollResult:
+        result = await poll(self, *poll_args)
+        if result.polled:
+            await asyncio.sleep(args.slow_poll_s)
+        return result
+
+    ConsumerThread.poll = slow_poll
 if args.join_error:
     join = GroupCoordinator.ensure_active_group
     errors = [KafkaError("injected join error")]

@@ -37,6 +37,7 @@ Read or called:
 | `_stopped`, `_crashed` | mode Service | the end of the loop |
 | `_closed`, `_subscription`, `_coordinator` | AIOKafkaConsumer | below |
 | `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
+| `state_value`, `has_valid_position`, `position` | aiokafka TopicPartitionState of an assignment | the position, without waiting |
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
 
