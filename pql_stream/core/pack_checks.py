@@ -10,7 +10,7 @@ from pql_stream.core.feature_checks import feature_problems
 from pql_stream.core.packs import Group, ModelPack, Tier
 from pql_stream.core.problems import Problem, name_problems, one_of, points_text, repeated_problems, shown
 from pql_stream.core.rule_checks import KnownFeatures, most_points, rule_problems
-from pql_stream.core.rules import HUNDREDTHS, Rule
+from pql_stream.core.rules import HUNDREDTHS
 
 SCORE_MAX = 100 * HUNDREDTHS
 VERSION_MAX = 1_000_000
@@ -62,24 +62,25 @@ def _group_problems(pack: ModelPack, gaps: Gaps) -> list[Problem]:
         problems += name_problems(("groups", group.name), group.name)
     if "groups" in gaps.sections:
         return problems
-    known = [group.name for group in pack.groups]
+    totals: dict[str, list[int]] = {group.name: [] for group in pack.groups}
     for rule in pack.rules:
-        if rule.group not in known:
-            message = f"no group {shown(rule.group)}: {one_of(rule.group, known)}"
+        if rule.group in totals:
+            totals[rule.group].append(rule.points_max)
+        else:
+            message = f"no group {shown(rule.group)}: {one_of(rule.group, totals)}"
             problems.append(Problem(("rules", rule.name, "group"), message))
     if "rules" in gaps.sections:
         return problems
     for group in pack.groups:
-        problems += _group_max_problems(group, pack.rules)
+        problems += _group_max_problems(group, totals[group.name])
     return problems
 
 
-def _group_max_problems(group: Group, rules: tuple[Rule, ...]) -> list[Problem]:
-    members = [rule for rule in rules if rule.group == group.name]
-    if not members:
+def _group_max_problems(group: Group, rule_maxima: list[int]) -> list[Problem]:
+    if not rule_maxima:
         message = f"no rule is in group {shown(group.name)}: remove it"
         return [Problem(("groups", group.name), message)]
-    total = sum(rule.points_max for rule in members)
+    total = sum(rule_maxima)
     if group.points_max != total:
         gives = f"{points_text(group.points_max)}, but its rules can give {points_text(total)}"
         return [Problem(("groups", group.name, "max"), f"{gives}: write max: {points_text(total)}")]

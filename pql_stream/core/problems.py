@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from difflib import get_close_matches
+from itertools import islice
 from typing import NamedTuple
 
 from pql_stream.core.rules import HUNDREDTHS
@@ -15,6 +16,9 @@ Path = tuple[str | int, ...]
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Names become metric labels, topic names and keys of JSON objects: plain ASCII is safe in all of them."""
 _SHOWN_CHARS_MAX = 40
+_LISTED_MAX = 20
+_COMPARED_MAX = 200
+"""Comparing takes some 20 microseconds a name, and a broken pack may name thousands thousands of times."""
 _NEAR = 0.55
 """difflib's ratio; its own default of 0.6 does not see `tutorial_completed` in `tutorials`."""
 
@@ -53,14 +57,16 @@ def shown(text: str) -> str:
 
 def near(given: str, known: Iterable[str]) -> str:
     """The question "did you mean …?", or nothing where *given* is near none of the known."""
-    nearest = get_close_matches(given, tuple(known), 1, _NEAR)
+    nearest = get_close_matches(given, tuple(islice(known, _COMPARED_MAX)), 1, _NEAR)
     return f"did you mean {shown(nearest[0])}?" if nearest else ""
 
 
-def one_of(given: str, known: Iterable[str]) -> str:
+def one_of(given: str, known: Collection[str]) -> str:
     """What to write instead of *given*: the known one that it is near, else any of them."""
-    choices = tuple(known)
-    return near(given, choices) or f"write one of {', '.join(choices) or 'none: there is none'}"
+    if not known:
+        return "there is none to name yet"
+    more = ", …" if len(known) > _LISTED_MAX else ""
+    return near(given, known) or f"write one of {', '.join(islice(known, _LISTED_MAX))}{more}"
 
 
 def points_text(hundredths: int) -> str:

@@ -67,7 +67,7 @@ class ScoreApp(BatchApp):
             compressing=self._compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )
-        ports = Ports(table, outbox, meter, self.lease.check, time.time, settings.log_bug)
+        ports = Ports(table, outbox, meter, self.lease.confirm, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), topics, ports)
         self._progress = ProgressReporter(meter, time.time)
 

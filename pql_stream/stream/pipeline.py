@@ -7,7 +7,7 @@ No Faust and no client library here: where records go and rows lie comes in as p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,14 +50,15 @@ class Ports:
     """
     What a pipeline works on.
 
-    *check_lease* raises `StreamLost` when the partition may have another owner by now. *clock* is
+    *confirm_lease* raises `StreamLost` when the partitions may have another owner by now; after an outage
+    of the broker it waits until the group has spoken. *clock* is
     seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
     """
 
     rows: Rows
     sender: Sender
     meter: Meter
-    check_lease: Callable[[], None]
+    confirm_lease: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
     log_bug: Callable[[str], None]
 
@@ -88,11 +89,11 @@ class Pipeline:
         rows = ports.rows.get_many(batch.partition, reading.keys.values())
         effects = self._scorer.score(reading, rows)
         scored_at_s = ports.clock()
-        ports.check_lease()
+        await ports.confirm_lease()
         await self._send(batch.partition, effects)
         sent_at_s = ports.clock()
         if effects.rows:
-            ports.check_lease()
+            await ports.confirm_lease()
             await ports.rows.write_many(batch.partition, effects.rows)
         stored_at_s = ports.clock()
         for bug in effects.counts.bugs:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pql_stream.core.changes import Qualification
 from pql_stream.wire.numbers import decimal, rfc3339
-from pql_stream.wire.score_changed import Points
+from pql_stream.wire.score_changed import Points, Time
 
 SCHEMA = "pql-qualified/1"
 
@@ -31,7 +31,7 @@ class PqlQualifiedRecord(BaseModel):
     score: Points
     sales_ready: bool
     handoff: str | None = Field(description="hand-off class: delayed, standard, immediate; null for none")
-    occurred_at: str = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
+    occurred_at: Time = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
     change_id: str
     reasons: list[str] = Field(description="sentences for a salesperson, the largest contribution first")
     profile: dict[str, Any]

@@ -12,7 +12,9 @@ from pql_stream.wire.numbers import decimal, rfc3339
 
 SCHEMA = "score-changed/1"
 
-Points = Annotated[int | float, Field(ge=0, le=100, description="at most two decimals")]
+# Not int | float: there the bounds would not reach the schema.
+Points = Annotated[float, Field(ge=0, le=100, description="at most two decimals")]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class MovedByRecord(BaseModel):
@@ -59,7 +61,7 @@ class ScoreChangedRecord(BaseModel):
     pack: str
     pack_version: int
     sequence: int = Field(ge=1, description="counts the lead's changes under this pack and version, without gaps")
-    occurred_at: str = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
+    occurred_at: Time = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
     score_before: Points
     score_after: Points
     tier_before: str

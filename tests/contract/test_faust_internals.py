@@ -178,7 +178,6 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_closed",
         "_coordinator",
         "_fetch_max_wait_ms",
-        "_isolation_level",
         "_subscription",
     ),
     "aiokafka.consumer.group_coordinator:GroupCoordinator": ("_coordination_task", "_pending_exception"),

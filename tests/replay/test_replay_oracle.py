@@ -108,9 +108,7 @@ def test_every_record_is_taken_or_refused_alike(seed):
             record.value, headers=record.headers, timestamp_ms=record.timestamp_ms, place=place
         )
         try:
-            event = decode_event(
-                record.value, *place, timestamp_ms=record.timestamp_ms, headers=record.headers
-            )
+            event = decode_event(record.value, *place, timestamp_ms=record.timestamp_ms, headers=record.headers)
         except InvalidEvent as fault:
             reasons[fault.reason] += 1
             # Of two names for one thing, which is named as missing is not the contract's.
@@ -147,9 +145,7 @@ def test_files_are_refused_line_by_line_as_recomputed(tmp_path, seed):
     path = tmp_path / FILE
     path.write_bytes(content_of(seed))
     expected = [
-        (number, outcome.reason)
-        for number, outcome in outcomes_of(seed)
-        if isinstance(outcome, decode.Rejected)
+        (number, outcome.reason) for number, outcome in outcomes_of(seed) if isinstance(outcome, decode.Rejected)
     ]
 
     made = Recording(compiled("pql-100"))

@@ -10,11 +10,9 @@ from pql_stream.stream.transport.driver import Transport
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.producing import (
-    RecordTooLarge,
     RecordWriter,
     Span,
     make_producer,
-    send_records,
 )
 from pql_stream.stream.transport.settings import TransportSettings
 from pql_stream.stream.transport.table import BatchTable
@@ -27,7 +25,6 @@ __all__ = [
     "Lease",
     "OutRecord",
     "RecordBatch",
-    "RecordTooLarge",
     "RecordWriter",
     "Span",
     "Transport",
@@ -36,6 +33,5 @@ __all__ = [
     "batches",
     "end_process",
     "make_producer",
-    "send_records",
     "work",
 ]

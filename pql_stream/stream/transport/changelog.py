@@ -53,13 +53,10 @@ class ChangelogWriter:
         port: ChangelogPort,
         rows: Callable[[], Rows],
         confirm_lease: Callable[[], Awaitable[None]],
-        *,
-        contiguous: bool,
     ) -> None:
         self._port = port
         self._rows = rows
         self._confirm_lease = confirm_lease
-        self._contiguous = contiguous
         self._next: dict[int, int] = {}
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.repaired_count = 0
@@ -133,9 +130,9 @@ class ChangelogWriter:
         foreign: dict[bytes, None] = {}
         for span in await self._port.send(partition, rows):
             expected = self._owned(partition)
-            if span.first < expected and self._contiguous:
+            if span.first < expected:
                 raise StreamLost(f"changelog partition {partition} went back from {expected} to {span.first}")
-            if span.first > expected and self._contiguous:
+            if span.first > expected:
                 foreign |= dict.fromkeys(await self._port.keys_between(partition, expected, span.first))
             self._next[partition] = span.last + 1
         return list(foreign)

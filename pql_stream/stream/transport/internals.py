@@ -11,7 +11,7 @@ Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
 | `_drain_messages` | faust Consumer | one batch a partition instead of one message a record |
 | `_filter_committable_offsets`, `_commit` | faust Consumer | offsets from tracks; remember what was really committed |
 | `_new_consumer_thread` | faust aiokafka Consumer | our thread |
-| `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500), `_isolation_level` |
+| `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500) |
 | `_seek_wait` | AIOKafkaConsumerThread | number the seeks of changelogs |
 | `_compile_decode` | faust Topic | nothing is decoded |
 | `_new_store_by_url` | faust Collection | our stores, without entry points |
@@ -78,10 +78,9 @@ if TYPE_CHECKING:
 _NO_MEMBER = (22, 25, 82)
 
 
-def tune(consumer: AIOKafkaConsumer, *, fetch_max_wait_ms: int, isolation: str) -> None:
+def tune(consumer: AIOKafkaConsumer, *, fetch_max_wait_ms: int) -> None:
     """Set on a consumer that is not started yet what Faust does not pass on."""
     consumer._fetch_max_wait_ms = fetch_max_wait_ms
-    consumer._isolation_level = isolation
 
 
 def is_closed(consumer: AIOKafkaConsumer) -> bool:

@@ -16,8 +16,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from pql_stream import errors
-from pql_stream.errors import BrokerError
+from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.records import OutRecord
 
@@ -36,14 +35,6 @@ class Span(NamedTuple):
     last: int
 
 
-class RecordTooLarge(errors.RecordTooLarge):
-    """Also says, as `spans`, where the records before it were written."""
-
-    def __init__(self, topic: str, index: int, size: int, spans: Sequence[Span]) -> None:
-        super().__init__(topic, index, size)
-        self.spans = tuple(spans)
-
-
 class _BatchRefused(Exception):  # private, and says what happened
     """The broker finds a batch of *count* records too large."""
 
@@ -52,15 +43,12 @@ class _BatchRefused(Exception):  # private, and says what happened
         self.count = count
 
 
-def make_producer(
-    connection: Connection, *, transactional_id: str | None = None, compression: str | None = None
-) -> AIOKafkaProducer:
+def make_producer(connection: Connection, *, compression: str | None) -> AIOKafkaProducer:
     """A producer, not started yet: idempotent, acknowledged by all replicas; *compression* as in aiokafka."""
     return AIOKafkaProducer(
         **connection.client_options(),
         acks="all",
         enable_idempotence=True,
-        transactional_id=transactional_id,
         compression_type=compression,
         max_batch_size=BATCH_BYTES,
         linger_ms=0,
@@ -88,37 +76,9 @@ async def _send_some(
     return Span(metadata.offset, metadata.offset + count - 1)
 
 
-async def send_records(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[OutRecord]
-) -> list[Span]:
-    """
-    Write *records* in order, in as many batches as it takes, and wait for every acknowledgement.
-
-    For a producer of one's own (one with transactions). After RecordTooLarge an idempotent producer cannot
-    write to this partition any more: aiokafka has counted the refused batch. `RecordWriter` replaces its
-    producer then.
-
-    Raises:
-        RecordTooLarge: `index` is the first record of the refused batch; the one that is too large is this
-            one, or one behind it in the batch.
-        KafkaError: the broker refuses for another reason.
-    """
-    spans: list[Span] = []
-    sent = 0
-    while sent < len(records):
-        _check_size(topic, records[sent], sent, spans)
-        try:
-            span = await _send_some(producer, topic, partition, records[sent:], len(records))
-        except _BatchRefused as exc:
-            raise RecordTooLarge(topic, sent, records[sent].bytes, spans) from exc
-        spans.append(span)
-        sent += span.last - span.first + 1
-    return spans
-
-
-def _check_size(topic: str, record: OutRecord, index: int, spans: Sequence[Span]) -> None:
+def _check_size(topic: str, record: OutRecord, index: int) -> None:
     if record.bytes > RECORD_BYTES_MAX:
-        raise RecordTooLarge(topic, index, record.bytes, spans)
+        raise RecordTooLarge(topic, index, record.bytes)
 
 
 class RecordWriter:
@@ -182,12 +142,12 @@ class RecordWriter:
         sent, count_max = 0, len(records)
         async with self._partitions[topic, partition]:
             while sent < len(records):
-                _check_size(topic, records[sent], sent, spans)
+                _check_size(topic, records[sent], sent)
                 try:
                     span = await self._send_some(topic, partition, records[sent:], count_max)
                 except _BatchRefused as exc:
                     if exc.count == 1:
-                        raise RecordTooLarge(topic, sent, records[sent].bytes, spans) from exc
+                        raise RecordTooLarge(topic, sent, records[sent].bytes) from exc
                     # Halves, until the record that is too large stands alone.
                     count_max = exc.count // 2
                 else:

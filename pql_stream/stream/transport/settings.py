@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 _MIB = 1024 * 1024
 
@@ -32,9 +31,6 @@ class TransportSettings:
     stall_timeout_s: float = 120.0
     # Between two looks at the ends of the owned changelog partitions.
     changelog_check_s: float = 3.0
-    # `read_committed` when rows are written in transactions. Their markers take offsets, so the contiguity of
-    # changelogs is not watched then; the transactions fence the zombie.
-    isolation: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
 
     def __post_init__(self) -> None:
         if min(self.batch_records_max, self.batch_bytes_max, self.fetch_bytes_max) < 1:

@@ -63,7 +63,6 @@ class BatchTable(Table[bytes, bytes]):
             self,
             lambda: cast("Rows", self.data),
             app.lease.confirm,
-            contiguous=app.settings.isolation == "read_uncommitted",
         )
 
     def _new_store_by_url(self, url: str | URL) -> StoreT[Any, Any]:
@@ -84,13 +83,6 @@ class BatchTable(Table[bytes, bytes]):
             RecordTooLarge: a row does not fit into the changelog.
         """
         await self.writer.write(partition, items)
-
-    def apply_many(self, partition: int, items: Sequence[Row], offset: int) -> None:
-        """
-        Store *items* that a committed transaction has written to the changelog, *offset* being the last of
-        them.
-        """
-        cast("Rows", self.data).put_many(partition, items, offset)
 
     # --- what the changelog writer needs of Kafka
 
@@ -134,7 +126,7 @@ class BatchTable(Table[bytes, bytes]):
         """
         next_offsets = self.writer.next_offsets()
         tps = {TP(self.topic, partition): partition for partition in next_offsets}
-        if not tps or self.app.settings.isolation != "read_uncommitted":
+        if not tps:
             return
         for tp, end in (await self.app.consumer.highwaters(*tps)).items():
             if end > next_offsets[tp.partition]:

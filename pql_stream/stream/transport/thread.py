@@ -74,7 +74,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         settings = self.app.settings
-        internals.tune(consumer, fetch_max_wait_ms=settings.fetch_max_wait_ms, isolation=settings.isolation)
+        internals.tune(consumer, fetch_max_wait_ms=settings.fetch_max_wait_ms)
         return consumer
 
     async def on_start(self) -> None:

@@ -37,9 +37,7 @@ FEATURES = (
     Feature("days", "distinct_days", (source("used", "seen"),), at_most=3),
     Feature("began_at", "earliest", (source("began"),)),
     Feature("ended_at", "latest_time", (source("ended", where={"status": ["fine", None]}),)),
-    Feature(
-        "level", "latest", (source("told", read={"level": "word"}),), words=frozenset({"low", "high"})
-    ),
+    Feature("level", "latest", (source("told", read={"level": "word"}),), words=frozenset({"low", "high"})),
     Feature("size", "latest", (source("told", read={"size": "whole"}),)),
     Feature("paid", "flag", (source("paid"),)),
     Feature("peak", "maximum", (source("measured", read={"load": "number"}),)),

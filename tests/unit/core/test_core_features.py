@@ -22,9 +22,7 @@ def used(thing=None, **given):
 
 
 def things(at_most=3, *, or_event_id=False) -> Feature:
-    return Feature(
-        "things", "distinct", (source("used", read={"thing": "id"}, or_event_id=or_event_id),), at_most
-    )
+    return Feature("things", "distinct", (source("used", read={"thing": "id"}, or_event_id=or_event_id),), at_most)
 
 
 def latest(read_as="word", words=()) -> Feature:
@@ -156,9 +154,7 @@ def test_unknown_replaces_nothing(unknown):
 
 def test_the_first_known_property_counts():
     """R16: of two names for one thing the first that is known counts."""
-    feature = Feature(
-        "size", "latest", (source("told", read={"team_size": "whole", "employees": "whole"}),)
-    )
+    feature = Feature("size", "latest", (source("told", read={"team_size": "whole", "employees": "whole"}),))
 
     assert 7 == folded(feature, product_event("told", team_size=7, employees=8))[2]
     assert 8 == folded(feature, product_event("told", team_size="many", employees=8))[2]

@@ -117,9 +117,7 @@ def test_moved_by_is_the_cause_of_the_last_change_of_the_points(stream):
     moved_by = [None] * len(POINTS_MAX)
     for step in steps_of(stream):
         if step.change is not None:
-            for place, (old, new) in enumerate(
-                zip(step.change.points_before, step.change.points, strict=True)
-            ):
+            for place, (old, new) in enumerate(zip(step.change.points_before, step.change.points, strict=True)):
                 if old != new:
                     moved_by[place] = step.change.cause
         assert tuple(moved_by) == step.state.pack.moved_by

@@ -176,9 +176,7 @@ def test_contributions_are_the_score(pack):
 
 
 def qualifications(steps) -> list[tuple[str, str]]:
-    return [
-        (step.qualification.tier_before, step.qualification.tier) for step in steps if step.qualification
-    ]
+    return [(step.qualification.tier_before, step.qualification.tier) for step in steps if step.qualification]
 
 
 def test_rising_a_tier_qualifies_once_a_tier(pack):
@@ -305,10 +303,7 @@ def test_change_ids_differ_in_every_part(pack):
 
 
 def qualified(pack, lead_id="u1", count=3, **given):
-    events = [
-        msgspec.structs.replace(event, lead_id=lead_id, **given)
-        for event in (*HOT, told("high", 20, **at(4)))
-    ]
+    events = [msgspec.structs.replace(event, lead_id=lead_id, **given) for event in (*HOT, told("high", 20, **at(4)))]
     made = [step.qualification for step in run(pack, *events) if step.qualification]
     return made[count - 2].qualification_id
 

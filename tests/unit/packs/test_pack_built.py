@@ -103,7 +103,7 @@ BUILT = {
     "no groups": (
         msgspec.structs.replace(SMALL, groups=()),
         ("rules", "seen", "group"),
-        "write one of none: there is none",
+        "there is none to name yet",
     ),
     "no source": (with_feature(Feature("f", "flag", ())), ("features", "f", "from"), "no event sets this"),
     "no events": (
@@ -177,3 +177,13 @@ def test_a_problem_has_a_path_and_a_message():
     problem = pack_problems(msgspec.structs.replace(SMALL, version=0))
 
     assert [Problem(("version",), "0: versions count from 1 to 1,000,000")] == problem
+
+
+def test_a_long_list_of_names_is_cut():
+    """A pack of a thousand features does not make messages of a thousand names."""
+    features = tuple(Feature(f"f{n}", "flag", (Source(("e",)),)) for n in range(30))
+    pack = msgspec.structs.replace(with_rule(FlagRule("r", "all", 500, "Seen", "zzz", 500)), features=features)
+
+    (problem,) = pack_problems(pack)
+
+    assert problem.message.endswith("f18, f19, …")

@@ -70,8 +70,12 @@ class Batch:
     records: Sequence[Record]
 
 
-def pipeline(world: World, check_lease=lambda: None) -> Pipeline:
-    ports = Ports(world, world, NoMeter(), check_lease, lambda: 0.0, lambda _bug: None)
+async def leased() -> None:
+    """The lease of a worker that nobody doubts."""
+
+
+def pipeline(world: World, confirm_lease=leased) -> Pipeline:
+    ports = Ports(world, world, NoMeter(), confirm_lease, lambda: 0.0, lambda _bug: None)
     return Pipeline(Scorer(PACK, TOPICS, PARTITIONS), TOPICS, ports)
 
 
@@ -162,7 +166,7 @@ async def test_without_the_lease_nothing_is_sent():
     """A worker whose partitions may have another owner writes nothing at all."""
     world = World()
 
-    def lost() -> None:
+    async def lost() -> None:
         raise StreamLost("gone")
 
     with pytest.raises(StreamLost):
@@ -176,7 +180,7 @@ async def test_a_lease_lost_while_sending_stores_no_row():
     world = World()
     asked = []
 
-    def lost_the_second_time() -> None:
+    async def lost_the_second_time() -> None:
         asked.append(None)
         if len(asked) == 2:
             raise StreamLost("gone")
@@ -209,11 +213,9 @@ async def test_outputs_go_to_the_partition_of_their_lead():
     world = World()
     partitions = 8
     at = partition_of(b"u1", partitions)
-    ports = Ports(world, Sender(), NoMeter(), lambda: None, lambda: 0.0, lambda _bug: None)
+    ports = Ports(world, Sender(), NoMeter(), leased, lambda: 0.0, lambda _bug: None)
     record = Record(TOPICS.activity, at, 0, JAN_5_MS, b"u1", native_json("tutorial_completed"))
 
-    await Pipeline(Scorer(PACK, TOPICS, partitions), TOPICS, ports).handle(
-        Batch(TOPICS.activity, at, [record])
-    )
+    await Pipeline(Scorer(PACK, TOPICS, partitions), TOPICS, ports).handle(Batch(TOPICS.activity, at, [record]))
 
     assert [(TOPICS.score_changed, at)] == sent

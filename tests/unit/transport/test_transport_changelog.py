@@ -68,10 +68,10 @@ class Store:
 class World:
     """A log, a store, and the writer between them that owns partition 0."""
 
-    def __init__(self, *, contiguous: bool = True) -> None:
+    def __init__(self) -> None:
         self.log, self.store = Log(), Store()
         self.leased = True
-        self.writer = ChangelogWriter(self.log, lambda: self.store, self.confirm_lease, contiguous=contiguous)
+        self.writer = ChangelogWriter(self.log, lambda: self.store, self.confirm_lease)
         self.writer.own(0, 0)
 
     async def confirm_lease(self) -> None:
@@ -212,15 +212,3 @@ async def test_a_log_that_went_back_ends_us(world):
 
     with pytest.raises(StreamLost, match="went back"):
         await world.writer.write(0, [(b"a", b"1")])
-
-
-async def test_with_transactions_gaps_are_markers():
-    """
-    The markers of transactions take offsets, so nothing is read and nothing repaired.
-    """
-    world = World(contiguous=False)
-    world.foreign((b"marker", b""))
-    await world.writer.write(0, [(b"a", b"1")])
-
-    assert 0 == world.writer.repaired_count
-    assert 1 == world.store.offset

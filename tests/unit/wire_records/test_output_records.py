@@ -103,9 +103,7 @@ def test_pql_qualified(last):
 
 def test_a_lead_score(last):
     """The object of CONTRACT.md 8: score, tier, groups and rules as in the last change, and when the lead was seen."""
-    contributions = [
-        {name: value for name, value in part.items() if name != "points_before"} for part in CONTRIBUTIONS
-    ]
+    contributions = [{name: value for name, value in part.items() if name != "points_before"} for part in CONTRIBUTIONS]
 
     assert {
         "lead_id": "u1",

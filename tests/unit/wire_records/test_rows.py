@@ -83,7 +83,9 @@ def test_a_topic_is_written_once():
 
 def test_the_layout_of_version_1():
     """The bytes of a row are a contract with the changelog topic: this layout, or another version."""
-    state = state_after([product_event("told", level="low", size=7, account_id="acme", event_id="é", partition=2, offset=5)])
+    state = state_after(
+        [product_event("told", level="low", size=7, account_id="acme", event_id="é", partition=2, offset=5)]
+    )
 
     assert [
         1, "every-kind", 3, JAN_5_MS, JAN_5_MS, [JAN_5_MS, "é", "acme"],

@@ -1,0 +1,55 @@
+"""
+JSON Schemas of the versioned records, made from their models.
+
+`python -m pql_stream.wire.schemas DIR` writes them all; the ones in `schemas/` are checked in, so that
+a change of a record is seen in review.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from pql_stream.wire.native_event import NativeEventRecord
+from pql_stream.wire.pql_qualified import PqlQualifiedRecord
+from pql_stream.wire.score_changed import ScoreChangedRecord
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+RECORDS: dict[str, type[BaseModel]] = {
+    "product-activity-native.v1.json": NativeEventRecord,
+    "score-changed.v1.json": ScoreChangedRecord,
+    "pql-qualified.v1.json": PqlQualifiedRecord,
+}
+"""File name -> the model of its record. A change that readers must know of is a new file, never an edit."""
+
+
+class _WithoutFieldTitles(GenerateJsonSchema):
+    """The title "Event Id" says nothing that the name `event_id` does not."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - as in the base class
+        return False
+
+
+def schema_bytes(file_name: str) -> bytes:
+    """The file called *file_name*: JSON Schema 2020-12 with sorted keys."""
+    schema = RECORDS[file_name].model_json_schema(schema_generator=_WithoutFieldTitles) | {
+        "$schema": _DIALECT,
+        "$id": file_name,
+    }
+    return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def write_schemas(directory: Path) -> None:
+    """Write every schema to *directory*, which is there."""
+    for file_name in RECORDS:
+        (directory / file_name).write_bytes(schema_bytes(file_name))
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))

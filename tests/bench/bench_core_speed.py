@@ -1,0 +1,220 @@
+"""
+What decoding and scoring cost beside reading the JSON, which is the least that anybody could do.
+
+Ratios of one run, not times: both sides take turns, and the least of many rounds counts, so that the
+noise of the machine falls out.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import orjson
+import pytest
+
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.transition import LeadState, advance
+from pql_stream.testing.builders import JAN_5_MS
+from pql_stream.wire.events import decode_event
+from pql_stream.wire.numbers import rfc3339
+from pql_stream.wire.packs import load_pack
+
+LEADS, EVENTS, ROUNDS = 400, 4_000, 25
+QUIET_SHARE = 0.95
+QUIET_RATIO_MAX, LOUD_RATIO_MAX = 4, 15
+"""The requirements: where 95 % of the events change no rule, and where each one does."""
+
+Facts = tuple[str, dict[str, Any]]
+"""(event name, the properties that scoring looks at)"""
+
+FEATURES = ("report_builder", "dashboards", "api_access", "alerting", "sso")
+STATED = {"team_size": 12, "industry": "software", "segment": "mid_market", "company_revenue_usd": 4_500_000}
+
+
+def surroundings(rng: random.Random) -> dict[str, Any]:
+    """What a product sends along with every event, whether anybody scores it or not."""
+    return {
+        "plan": rng.choice(("trial", "team")),
+        "source": rng.choice(("web", "desktop", "api")),
+        "app_version": f"4.{rng.randrange(20)}.{rng.randrange(10)}",
+        "duration_ms": rng.randrange(20_000),
+    }
+
+
+def native(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
+    """An event of our own form: 250 to 300 bytes, 4 to 8 properties."""
+    name, properties = facts
+    return orjson.dumps(
+        {
+            "event_id": f"{rng.getrandbits(128):032x}",
+            "user_id": f"user-{lead:05}",
+            "account_id": f"company-{lead // 4:05}",
+            "event": name,
+            "occurred_at": rfc3339(JAN_5_MS + number * 137),
+            "properties": surroundings(rng) | properties,
+        }
+    )
+
+
+def segment(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
+    """The same by Segment's library for the browser, with its context: 800 to 1,000 bytes."""
+    name, properties = facts
+    is_identify = name == "identify"
+    at = rfc3339(JAN_5_MS + number * 137)
+    record: dict[str, Any] = {
+        "type": "identify" if is_identify else "track",
+        "messageId": f"ajs-next-{rng.getrandbits(128):032x}",
+        "userId": f"user-{lead:05}",
+        "anonymousId": f"{rng.getrandbits(128):032x}",
+        "timestamp": at,
+        "originalTimestamp": at,
+        "sentAt": at,
+        "channel": "client",
+        "context": {
+            "ip": "198.51.100.23",
+            "locale": "en-GB",
+            "timezone": "Europe/Berlin",
+            "groupId": f"company-{lead // 4:05}",
+            "library": {"name": "analytics.js", "version": "npm:next-1.70.0"},
+            "page": {
+                "path": "/app/reports",
+                "referrer": "https://app.shop.example/home",
+                "search": "",
+                "title": "Reports",
+                "url": "https://app.shop.example/app/reports",
+            },
+            "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        },
+        "integrations": {},
+        "traits" if is_identify else "properties": surroundings(rng) | properties,
+    }
+    return orjson.dumps(record if is_identify else record | {"event": name})
+
+
+def encoded(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
+    """Half of a product's events come from its servers, half from the browser."""
+    return (native if rng.random() < 0.5 else segment)(rng, lead, number, facts)
+
+
+def quiet_facts(rng: random.Random, number: int) -> Facts:
+    """What people do all day and what earns nothing new: look around, use what they use, run what runs."""
+    name = rng.choices(
+        ("page_viewed", "feature_used", "workflow_completed", "workflow_failed", "identify"), (55, 25, 8, 4, 8)
+    )[0]
+    properties: dict[str, dict[str, Any]] = {
+        "page_viewed": {"path": f"/app/{rng.choice(FEATURES)}"},
+        "feature_used": {"feature": rng.choice(FEATURES)},
+        "workflow_completed": {"run_id": f"run-{number}", "status": "success"},
+        "workflow_failed": {"run_id": f"run-{number}", "error_code": 504},
+        "identify": {"segment": STATED["segment"], "job_role": "engineer"},
+    }
+    return name, properties[name]
+
+
+def loud_facts(turn: int) -> Facts:
+    """What moves a rule each time: turn for turn another level, team, revenue or industry."""
+    step = turn // 4
+    kinds: tuple[Facts, ...] = (
+        ("compliance_level_changed", {"level": ("basic", "advanced", "none")[step % 3]}),
+        ("team_size_changed", {"team_size": (4, 25, 1)[step % 3]}),
+        ("profile_updated", {"company_revenue": ("$10M+", "1M-10M")[step % 2]}),
+        ("identify", {"industry": ("finance", "retail", "saas")[step % 3]}),
+    )
+    return kinds[turn % len(kinds)]
+
+
+def prepared(rng: random.Random, pack: CompiledPack) -> dict[str, LeadState]:
+    """Leads in the middle of their trial: five features, eight runs, a profile; nobody near a band's end."""
+    first = [
+        ("trial_created", {}),
+        ("identify", STATED),
+        ("tutorial_completed", {}),
+        *(("feature_used", {"feature": feature}) for feature in FEATURES),
+        *(("workflow_completed", {"run_id": f"first-{run}"}) for run in range(8)),
+    ]
+    states: dict[str, LeadState] = {}
+    for lead in range(LEADS):
+        for number, facts in enumerate(first):
+            event = decode_event(native(rng, lead, number - len(first), facts), "product-activity", 0, number)
+            states[event.lead_id] = advance(states.get(event.lead_id), event, pack).state
+    return states
+
+
+def quiet_stream(rng: random.Random) -> list[bytes]:
+    """Of every twenty events one moves a rule."""
+    turns = dict.fromkeys(range(LEADS), 0)
+    stream = []
+    for number in range(EVENTS):
+        lead = rng.randrange(LEADS)
+        if number % round(1 / (1 - QUIET_SHARE)) == 0:
+            stream.append(encoded(rng, lead, number, loud_facts(turns[lead])))
+            turns[lead] += 1
+        else:
+            stream.append(encoded(rng, lead, number, quiet_facts(rng, number)))
+    return stream
+
+
+def loud_stream(rng: random.Random) -> list[bytes]:
+    """Every event moves a rule."""
+    return [encoded(rng, number % LEADS, number, loud_facts(number // LEADS)) for number in range(EVENTS)]
+
+
+def read_json(stream: list[bytes]) -> None:
+    for value in stream:
+        orjson.loads(value)
+
+
+def score(stream: list[bytes], states: dict[str, LeadState], pack: CompiledPack) -> int:
+    """Decode and advance, as the worker does; how many events moved a rule."""
+    states = dict(states)
+    moved = 0
+    for offset, value in enumerate(stream):
+        event = decode_event(value, "product-activity", 0, offset, timestamp_ms=JAN_5_MS + 3_600_000)
+        step = advance(states.get(event.lead_id), event, pack)
+        states[event.lead_id] = step.state
+        if step.change is not None:
+            moved += 1
+    return moved
+
+
+def least_s(*contenders: Callable[[], object]) -> list[float]:
+    """The least time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
+    least = [float("inf")] * len(contenders)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(ROUNDS):
+            for place, contender in enumerate(contenders):
+                started_s = perf_counter()
+                contender()
+                least[place] = min(least[place], perf_counter() - started_s)
+    finally:
+        gc.enable()
+    return least
+
+
+@pytest.mark.parametrize(
+    ("make", "moved_share", "ratio_max"),
+    [(quiet_stream, 1 - QUIET_SHARE, QUIET_RATIO_MAX), (loud_stream, 1, LOUD_RATIO_MAX)],
+    ids=["95 % change no rule", "each changes a rule"],
+)
+def test_the_price_of_scoring(make, moved_share, ratio_max):
+    """Decoding and scoring cost at most so many times as much as orjson.loads of the same events."""
+    rng = random.Random(7)
+    pack = compile_pack(load_pack("pql-100"))
+    states, stream = prepared(rng, pack), make(rng)
+    assert abs(score(stream, states, pack) - moved_share * EVENTS) <= 0.001 * EVENTS
+
+    json_s, scored_s = least_s(lambda: read_json(stream), lambda: score(stream, states, pack))
+
+    size = sum(map(len, stream)) / EVENTS
+    print(  # noqa: T201 - the answer of a benchmark
+        f"\n{moved_share:.0%} of the events move a rule, {size:.0f} bytes each: "
+        f"orjson.loads {json_s / EVENTS * 1e6:.2f} us, decode + advance {scored_s / EVENTS * 1e6:.2f} us, "
+        f"ratio {scored_s / json_s:.2f} (at most {ratio_max})"
+    )
+    assert scored_s / json_s <= ratio_max

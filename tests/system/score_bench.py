@@ -1,0 +1,347 @@
+"""Drives real workers on a real broker: topics, records in, kills and freezes, and what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from pql_stream.ops.topics.cluster import TopicCluster
+from pql_stream.ops.topics.declarations import load_declarations
+from pql_stream.stream.names import APP_ID, Topics
+from tests.oracle.render import Record
+
+WAIT_S = 90.0
+SESSION_TIMEOUT_S = 6
+_STEP_S = 0.1
+_ROOT = Path(__file__).parents[2]
+_RECORD_BYTES_MAX = 64 * 1024 * 1024
+_FOR_EVER = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1)}
+"""The oracle's records have a time of their own, which a broker would find too old or too far ahead."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as Kafka holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass
+class Worker:
+    """One `pql-stream worker`; what it wrote to stderr lies in *log_path*."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    log_from: int
+    may_end: bool = field(default=False)
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def log(self) -> str:
+        """What this process wrote; one of the same name before it wrote to the same file."""
+        return self.log_path.read_bytes()[self.log_from :].decode()
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log's entries of this name."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == event]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of one of its pages; it must have logged "worker_starting"."""
+        url = f"{self.logged('worker_starting')[0]['http']}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.read().decode()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Every thread stands still until `thaw`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on as if nothing had been. What it finds may end it."""
+        self.may_end = True
+        self.process.send_signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.may_end = True
+        self.process.terminate()
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM, and its exit code."""
+        self.terminate()
+        return self.process.wait(seconds)
+
+
+class ScoreBench:
+    """Everything under one topic prefix: its topics, its records, its workers."""
+
+    def __init__(self, bootstrap: str, prefix: str, directory: Path, *, partitions: int = 4) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = prefix
+        self.directory = directory
+        self.partitions = partitions
+        self.topics = Topics.under(prefix)
+        self.workers: list[Worker] = []
+        self._client = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._admin = AdminClient(self._client)
+        self._producers: dict[str, Producer] = {}
+        self._group = Consumer({**self._client, "group.id": f"{prefix}{APP_ID}"})
+        self._never = threading.Event()
+
+    def close(self) -> None:
+        """End what still runs, and print every log: pytest shows it when the test failed."""
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.wait()
+        self._group.close()
+        for path in sorted(self.directory.glob("*.log")):
+            print(f"--- {path.name}\n{path.read_text()[-20_000:]}")  # noqa: T201  # for whom the test fails
+
+    # --- topics
+
+    def create_topics(self, partitions_of: Mapping[str, int] | None = None, *, leave_out: Sequence[str] = ()) -> None:
+        """Every declared topic; *partitions_of* and *leave_out* spoil it, by names without the prefix."""
+        TopicCluster(self._client).apply(
+            declared.on_cluster(
+                prefix=self.prefix, partitions=(partitions_of or {}).get(declared.name, self.partitions)
+            )
+            for declared in load_declarations()
+            if declared.name not in leave_out
+        )
+        for name, value in _FOR_EVER.items():
+            self.configure(self.topics.activity, name, value)
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Set one setting of *topic*, and return when the broker has it."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result()
+
+        def known() -> bool:
+            asked = ConfigResource(ResourceType.TOPIC, topic)
+            return bool(self._admin.describe_configs([asked])[asked].result()[name].value == value)
+
+        self.wait_for(known)
+
+    @contextmanager
+    def held(self, topic: str) -> Iterator[None]:
+        """
+        Whoever writes to *topic* waits, and goes on behind the block: one broker cannot be two replicas.
+
+        So a worker can be met between two of its steps.
+        """
+        self.configure(topic, "min.insync.replicas", "2")
+        try:
+            yield
+        finally:
+            self.configure(topic, "min.insync.replicas", "1")
+
+    # --- records in
+
+    def feed(self, placed: Iterable[tuple[int, Record]], *, compression: str = "none") -> None:
+        """Write records to the partitions they were placed on, in order, and wait for the broker."""
+        for partition, record in placed:
+            self.produce(
+                self.topics.activity,
+                partition,
+                record.key,
+                record.value,
+                headers=record.headers,
+                timestamp_ms=record.timestamp_ms,
+                compression=compression,
+            )
+        self.flush()
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int = 0,
+        compression: str = "none",
+    ) -> None:
+        """Write one record, without waiting; *timestamp_ms* 0 is now."""
+        if compression not in self._producers:
+            config = {"compression.type": compression, "enable.idempotence": True}
+            self._producers[compression] = Producer(
+                {**self._client, **config, "message.max.bytes": _RECORD_BYTES_MAX, "linger.ms": 0}
+            )
+            # What is produced before the metadata is known may be reordered.
+            self._producers[compression].list_topics(topic, timeout=10)
+        producer = self._producers[compression]
+        producer.produce(
+            topic, value, key, partition, headers=list(headers), timestamp=timestamp_ms, on_delivery=_acknowledged
+        )
+        producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait for what was produced."""
+        for producer in self._producers.values():
+            assert producer.flush(WAIT_S) == 0, "the broker did not take all records"
+
+    # --- workers
+
+    def environment(self, name: str = "a", **settings: str) -> dict[str, str]:
+        """The environment of the worker *name*."""
+        ours = {
+            "PYTHONPATH": str(_ROOT),
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "PQL_TOPIC_PREFIX": self.prefix,
+            "PQL_DATA_DIR": str(self.directory / f"{name}-data"),
+            "PQL_HTTP_PORT": "0",
+            "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "PQL_LOG_FORMAT": "json",
+        }
+        return {**os.environ, **ours, **settings}
+
+    def start(self, name: str = "a", **settings: str) -> Worker:
+        """Start a worker; its state and its log lie under its *name*."""
+        log_path = self.directory / f"{name}.log"
+        with log_path.open("ab") as log:
+            log_from = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pql_stream", "worker"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(name, **settings),
+            )
+        self.workers.append(Worker(process, log_path, log_from))
+        return self.workers[-1]
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run `pql-stream` with *arguments* to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "pql_stream", *arguments],
+            env=self.environment(**settings),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+
+    # --- waiting
+
+    def wait_for(self, happened: Callable[[], bool], *, seconds: float = WAIT_S) -> None:
+        """Wait until *happened*; fail when it does not, or when a worker ends that must not."""
+        until_s = time.monotonic() + seconds
+        while not happened():
+            for worker in self.workers:
+                ended = not worker.running and worker.process.returncode != -signal.SIGKILL
+                assert worker.may_end or not ended, f"a worker ended with {worker.process.returncode}"
+            assert time.monotonic() < until_s, f"it did not happen in {seconds:.0f} s; not done: {self.not_committed()}"
+            # Nothing tells us of another process's deeds, so ask again in a moment.
+            self._never.wait(_STEP_S)
+
+    def wait_all_committed(self) -> None:
+        """Wait until the group has committed all of both input topics."""
+        self.wait_for(lambda: not self.not_committed())
+
+    def wait_ready(self, worker: Worker) -> None:
+        """Wait until *worker* has its partitions and their rows."""
+        self.wait_for(lambda: bool(worker.logged("worker_starting")))
+        self.wait_for(lambda: worker.get("/readyz")[0] == 200)
+
+    def wait_ended(self, worker: Worker) -> int:
+        """Wait until *worker* ends by itself; its exit code."""
+        worker.may_end = True
+        return worker.process.wait(WAIT_S)
+
+    def not_committed(self) -> dict[str, int]:
+        """How many records of which input partition are not committed; the re-keyed topic last."""
+        left: dict[str, int] = {}
+        for topic in (self.topics.activity, self.topics.activity_rekeyed):
+            committed = self.committed(topic)
+            for partition, end in self.ends(topic).items():
+                if end > committed.get(partition, 0):
+                    left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
+        return left
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
+        asked = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        try:
+            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
+        except KafkaException:
+            return {}
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The offset behind the last record of each partition."""
+        return {
+            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
+            for partition in range(self.partitions)
+        }
+
+    def size(self, topic: str) -> int:
+        """How many records *topic* has."""
+        return sum(self.ends(topic).values())
+
+    # --- records out
+
+    def read(self, topic: str) -> list[Stored]:
+        """Everything in *topic*, partition by partition, in order."""
+        ends = {partition: end for partition, end in self.ends(topic).items() if end > 0}
+        reader = Consumer({**self._client, "group.id": f"{self.prefix}reader", "enable.auto.commit": False})
+        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends])
+        found: list[Stored] = []
+        until_s = time.monotonic() + WAIT_S
+        while ends:
+            for message in reader.consume(1000, timeout=0.2):
+                assert not message.error(), message.error()
+                found.append(_stored(message))
+                if found[-1].offset + 1 >= ends.get(found[-1].partition, 0):
+                    ends.pop(found[-1].partition, None)
+            assert time.monotonic() < until_s, f"{topic} could not be read to its end"
+        reader.close()
+        return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def _stored(message: Any) -> Stored:
+    return Stored(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
+    )
+
+
+def _acknowledged(error: object, _message: object) -> None:
+    assert error is None, f"the broker refused a record: {error}"
