@@ -10,7 +10,7 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 
 
-class EventRef(msgspec.Struct, frozen=True):
+class EventRef(msgspec.Struct, frozen=True, gc=False):
     """An event by its id and where its record lies."""
 
     event_id: str

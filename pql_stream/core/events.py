@@ -10,7 +10,7 @@ Properties = dict[str, Any]
 """The event's own properties as JSON values: str, int, float, bool, None, list, dict."""
 
 
-class ProductEvent(msgspec.Struct, frozen=True):
+class ProductEvent(msgspec.Struct, frozen=True, gc=False):
     """
     One accepted event.
 
@@ -18,7 +18,7 @@ class ProductEvent(msgspec.Struct, frozen=True):
     anonymous lead's id begins with ``anon:``. *occurred_at_ms* is milliseconds since 1970, UTC.
     *topic*, *partition* and *offset* say where the producer's record lies; for a file they are its
     name, 0 and the line number from 1. A Struct, because a frozen dataclass takes ten times as long
-    to build and one is built for each event.
+    to build and one is built for each event; out of the garbage collector's sight, because JSON values have no cycles.
     """
 
     event_id: str

@@ -28,9 +28,7 @@ from pql_stream.core.events import ProductEvent, Properties
 from pql_stream.core.values import READERS, Reader, ReaderName, is_absent
 from pql_stream.core.words import word
 
-FeatureKind = Literal[
-    "distinct", "distinct_days", "earliest", "latest_time", "latest", "flag", "maximum", "minimum"
-]
+FeatureKind = Literal["distinct", "distinct_days", "earliest", "latest_time", "latest", "flag", "maximum", "minimum"]
 FeatureValue = Any
 """See the table above; the kind of the feature decides."""
 Fold = Callable[[FeatureValue, ProductEvent], FeatureValue]

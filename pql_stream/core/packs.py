@@ -106,12 +106,14 @@ class CompiledPack:
         self.plans: dict[str, Plan] = {}
 
     def plan(self, event_name: str) -> Plan:
-        """What an event of this name, as received, does; an empty plan for a name the pack does not know."""
-        plan = self.plans.get(event_name)
-        if plan is None:
-            if len(self.plans) >= _PLANS_MAX:
-                self.plans.clear()
-            plan = self.plans[event_name] = self.event_words.get(word(event_name), ())
+        """
+        What an event of this name, as received, does; an empty plan for a name the pack does not know.
+
+        Remembered in `plans`, where the hot path looks first.
+        """
+        if len(self.plans) >= _PLANS_MAX:
+            self.plans.clear()
+        plan = self.plans[event_name] = self.event_words.get(word(event_name), ())
         return plan
 
     def tier_place(self, score: int) -> int:

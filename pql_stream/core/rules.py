@@ -122,7 +122,7 @@ def compile_rule(rule: Rule, slots: Slots) -> CompiledRule:
             return _compile_words(rule, slots)
         case FlagRule():
             return _compile_flag(rule, slots)
-        case GreatestRule():
+        case _:  # GreatestRule, the last of the kinds
             return _compile_greatest(rule, slots)
 
 
@@ -135,7 +135,7 @@ def reads_of(rule: Rule) -> tuple[str, ...]:
             return tuple(name for name, _ in rule.points_each)
         case WordsRule() | FlagRule():
             return (rule.input,)
-        case GreatestRule():
+        case _:  # GreatestRule, the last of the kinds
             return tuple(dict.fromkeys(name for part in rule.of for name in reads_of(part)))
 
 
@@ -269,9 +269,7 @@ def _compile_below(rule: BelowRule, slots: Slots) -> CompiledRule:
 def _compile_linear(rule: LinearRule, slots: Slots) -> CompiledRule:
     points_max = rule.points_max
     numbers = tuple((_number(name, slots), each) for name, each in rule.points_each)
-    inputs = tuple(
-        (name, _shown(name, linear_count(points_max, each), slots)) for name, each in rule.points_each
-    )
+    inputs = tuple((name, _shown(name, linear_count(points_max, each), slots)) for name, each in rule.points_each)
 
     def points(features: Features) -> int:
         total = 0

@@ -15,14 +15,14 @@ import msgspec
 from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
-from pql_stream.core.packs import CompiledPack
+from pql_stream.core.packs import CompiledPack, Plan
 from pql_stream.core.rules import HUNDREDTHS, Features, cut
 
 Stamped = tuple[int, str, Any]
 """(occurred_at_ms, event_id, value): the latest is the greatest."""
 
 
-class PackState(msgspec.Struct, frozen=True):
+class PackState(msgspec.Struct, frozen=True, gc=False):
     """
     What a pack remembers of a lead.
 
@@ -36,8 +36,12 @@ class PackState(msgspec.Struct, frozen=True):
     announced: int
 
 
-class LeadState(msgspec.Struct, frozen=True):
-    """All that is kept about a lead. *features* is in the order of the pack."""
+class LeadState(msgspec.Struct, frozen=True, gc=False):
+    """
+    All that is kept about a lead. *features* is in the order of the pack.
+
+    Out of the garbage collector's sight: it has no cycles, and there may be millions to walk through.
+    """
 
     first_seen_at_ms: int
     last_seen_at_ms: int
@@ -51,7 +55,7 @@ class LeadState(msgspec.Struct, frozen=True):
         return None if self.account is None else self.account[2]
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What one event did. *state* is the very object that went in where nothing changed."""
 
     state: LeadState
@@ -69,7 +73,10 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
     occurred_at_ms = event.occurred_at_ms
     if state is None:
         state = _unseen(occurred_at_ms, pack)
-    features, touched = _folded(state.features, event, pack)
+    plan = pack.plans.get(event.name)
+    if plan is None:
+        plan = pack.plan(event.name)
+    features, touched = _folded(state.features, event, plan) if plan else (state.features, None)
     first, last = state.first_seen_at_ms, state.last_seen_at_ms
     if occurred_at_ms < first:
         first = occurred_at_ms
@@ -99,12 +106,12 @@ def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
 
 
 def _folded(
-    features: tuple[FeatureValue, ...], event: ProductEvent, pack: CompiledPack
+    features: tuple[FeatureValue, ...], event: ProductEvent, plan: Plan
 ) -> tuple[tuple[FeatureValue, ...], list[int] | None]:
     """The features after *event*, and the rules that read one that changed (None if none did)."""
     changed: list[FeatureValue] | None = None
     touched: list[int] | None = None
-    for slot, fold, readers in pack.plan(event.name):
+    for slot, fold, readers in plan:
         before = features[slot] if changed is None else changed[slot]
         after = fold(before, event)
         if after is not before:

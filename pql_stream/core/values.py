@@ -40,14 +40,13 @@ def read_id(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """A word in its compared form."""
-    return (word(value) or None) if value.__class__ is str else None
+    """A word in its compared form. One longer than an id is unknown: it would lie in the lead's row for good."""
+    return (word(value) or None) if value.__class__ is str and len(value) <= ID_CHARS_MAX else None
 
 
 def read_label(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
     """A word; an integer is the word of its decimals, for a feature may be named by its number (R15)."""
-    label = value if value.__class__ is str else read_id(value)
-    return None if label is None else word(label) or None
+    return read_word(value if value.__class__ is str else read_id(value))
 
 
 def read_number(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value

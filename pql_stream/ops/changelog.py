@@ -1,18 +1,20 @@
-"""A lead's row from the changelog of a running cluster, for `explain`."""
+"""Rows from the changelog of a running cluster: one lead's for `explain`, any one for a worker's start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pql_stream.errors import BrokerError
+from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.topics.cluster import CONNECT_S_MAX, TopicCluster
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.stream.partitioner import partition_of
 
-_BATCH = 10_000
+SAMPLE_OFFSETS = 100
+"""How far back from its end a partition is looked at for a row: what is no row there is a transaction's marker."""
 
 
 def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> bytes | None:
@@ -33,7 +35,32 @@ def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> byt
             what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and PQL_TOPIC_PREFIX, or name files of events",
         )
     key = lead_id.encode()
-    at = TopicPartition(topic, partition_of(key, partitions))
+    found: bytes | None = None
+    with _reader(client_config, topic) as consumer:
+        for message in _records(consumer, TopicPartition(topic, partition_of(key, partitions))):
+            if message.key() == key:
+                found = message.value()
+    return found
+
+
+def sample_row(client_config: Mapping[str, Any], topic: str, partitions: int) -> bytes | None:
+    """
+    A row from near the end of a partition of the changelog *topic*; None if there is no row in any.
+
+    Raises:
+        BrokerError: the cluster is away, or does not let us read.
+    """
+    with _reader(client_config, topic) as consumer:
+        for partition in range(partitions):
+            newest = _records(consumer, TopicPartition(topic, partition), offsets_max=SAMPLE_OFFSETS)
+            rows = [row for message in newest if (row := message.value()) is not None]
+            if rows:
+                return rows[-1]
+    return None
+
+
+@contextmanager
+def _reader(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
     consumer = Consumer(
         {
             **client_config,
@@ -45,26 +72,38 @@ def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> byt
         }
     )
     try:
-        return _newest(consumer, at, key)
+        yield consumer
     except KafkaException as exc:
-        raise BrokerError(f"cannot read {topic}", why=exc.args[0].str(), what_to_do="try again") from exc
+        raise _unreadable(topic, exc.args[0]) from exc
     finally:
         consumer.close()
 
 
-def _newest(consumer: Consumer, at: TopicPartition, key: bytes) -> bytes | None:
+def _records(consumer: Consumer, at: TopicPartition, offsets_max: int | None = None) -> Iterator[Message]:
+    """The records of a partition up to the end that it has now: all, or those at its last *offsets_max* offsets."""
     start, end = consumer.get_watermark_offsets(at, timeout=CONNECT_S_MAX)
+    if start == end:
+        return
+    if offsets_max is not None:
+        start = max(start, end - offsets_max)
     consumer.assign([TopicPartition(at.topic, at.partition, start)])
-    found: bytes | None = None
     position = start
     while position < end:
-        messages = consumer.consume(_BATCH, timeout=CONNECT_S_MAX)
-        if not messages:
-            raise BrokerError(f"no answer while reading {at.topic}", what_to_do="try again")
-        for message in messages:
-            if message.error() is not None:  # the end of the partition: control records may hide it from us
-                return found
+        # One by one: a batch would be waited for until it is full, or the time is up.
+        message = consumer.poll(CONNECT_S_MAX)
+        if message is None:
+            raise BrokerAway(f"no answer while reading {at.topic}", what_to_do="try again")
+        error = message.error()
+        if error is None:
             position = (message.offset() or 0) + 1
-            if message.key() == key:
-                found = message.value()
-    return found
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
+            return  # before the end that we know: what is left there are a transaction's markers
+        elif not error.retriable():
+            raise KafkaException(error)
+
+
+def _unreadable(topic: str, error: KafkaError) -> BrokerError:
+    away = error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}  # noqa: SLF001 - the client's public names
+    kind = BrokerAway if away or error.retriable() else BrokerError
+    return kind(f"cannot read {topic}", why=error.str(), what_to_do="see that the brokers are up and let us read it")

@@ -6,13 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pql_stream.errors import BrokerError, InvalidState
+from pql_stream.ops.changelog import sample_row
 from pql_stream.ops.topics.cluster import TopicCluster
-from pql_stream.stream.names import CO_PARTITIONED, PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_DLQ, TOPICS, prefixed
+from pql_stream.stream.names import (
+    CO_PARTITIONED,
+    LEADS_CHANGELOG,
+    PRODUCT_ACTIVITY,
+    PRODUCT_ACTIVITY_DLQ,
+    TOPICS,
+    prefixed,
+)
+from pql_stream.wire.rows import row_identity
 
 STATE_FILE = "pql-state.json"
+
+
+class PackIdentity(NamedTuple):
+    """Which model pack, in which version."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +49,17 @@ def read_shape(client_config: Mapping[str, Any], prefix: str) -> ClusterShape:
     Raises:
         BrokerError: the cluster is away, a topic is missing, or the counts do not fit together.
     """
+    return shape_of(TopicCluster(client_config).partitions(prefixed(name, prefix) for name in TOPICS), prefix)
+
+
+def shape_of(present: Mapping[str, int], prefix: str) -> ClusterShape:
+    """
+    The shape of a cluster where *present* are the topics (full name -> partitions).
+
+    Raises:
+        BrokerError: a topic is missing, or the counts do not fit together.
+    """
     names = {prefixed(name, prefix): name for name in TOPICS}
-    present = TopicCluster(client_config).partitions(names)
     missing = sorted(names.keys() - present.keys())
     if missing:
         raise BrokerError(
@@ -39,7 +67,7 @@ def read_shape(client_config: Mapping[str, Any], prefix: str) -> ClusterShape:
             why="a worker creates no topics by itself",
             what_to_do="run `pql-stream topics apply`",
         )
-    return _shape({names[full]: partitions for full, partitions in present.items()})
+    return _shape({name: present[full] for full, name in names.items()})
 
 
 def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
@@ -54,6 +82,37 @@ def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
             what_to_do="give them the same number; state that exists must then be rebuilt by replay",
         )
     return ClusterShape(partitions, partitions_by_topic[PRODUCT_ACTIVITY_DLQ])
+
+
+def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: int, pack: PackIdentity) -> None:
+    """
+    See that the rows on the cluster were made by *pack*: the local state may be new, or lost.
+
+    Raises:
+        InvalidState: they were not, or this version cannot read them.
+        BrokerError: the cluster is away, or does not let us read the changelog.
+    """
+    topic = prefixed(LEADS_CHANGELOG, prefix)
+    check_row(sample_row(client_config, topic, partitions), topic, pack)
+
+
+def check_row(row: bytes | None, topic: str, pack: PackIdentity) -> None:
+    """
+    See that *row* of the changelog *topic* (None: it has none) was made by *pack*.
+
+    Raises:
+        InvalidState: it was not, or this version cannot read it.
+    """
+    if row is None:
+        return
+    built_by = PackIdentity(*row_identity(row))
+    if built_by != pack:
+        raise InvalidState(
+            f"the state on the cluster was built with pack {built_by}, not {pack}",
+            why=f"a row of {topic} says so; features and points of another pack, or version, do not fit this one",
+            what_to_do="set PQL_PACK to the pack of the state, start under another PQL_TOPIC_PREFIX, "
+            "or rebuild the state by replay",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +136,7 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         found = json.loads(path.read_bytes()) if path.exists() else None
-        if not isinstance(found, dict):
+        if found is None:
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps(asdict(identity)))
             partial.replace(path)
@@ -89,11 +148,9 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
             what_to_do="set PQL_DATA_DIR to a directory that this user may write",
         ) from exc
     except ValueError as exc:
-        raise InvalidState(
-            f"{path} cannot be read",
-            why=str(exc),
-            what_to_do="remove the directory: the changelog has the state",
-        ) from exc
+        raise _unreadable(path, str(exc)) from exc
+    if not isinstance(found, dict):
+        raise _unreadable(path, "it is no JSON object")
     if found != asdict(identity):
         now = asdict(identity)
         differences = [f"{name} was {found.get(name)}, is {now[name]}" for name in now if found.get(name) != now[name]]
@@ -102,3 +159,11 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
             why="; ".join(differences),
             what_to_do="set PQL_DATA_DIR to another directory, or rebuild the state by replay",
         )
+
+
+def _unreadable(path: Path, why: str) -> InvalidState:
+    return InvalidState(
+        f"{path} cannot be read",
+        why=why,
+        what_to_do=f"remove the directory {path.parent}: the changelog on the cluster has the state",
+    )

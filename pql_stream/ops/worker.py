@@ -18,7 +18,14 @@ from pql_stream.errors import BrokerAway
 from pql_stream.ops.http import Health, HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics import PrometheusMeter
-from pql_stream.ops.preflight import ClusterShape, StateIdentity, claim_state, read_shape
+from pql_stream.ops.preflight import (
+    ClusterShape,
+    PackIdentity,
+    StateIdentity,
+    check_changelog,
+    claim_state,
+    read_shape,
+)
 from pql_stream.ops.settings import Settings
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.names import APP_ID, prefixed
@@ -62,9 +69,11 @@ async def _run(settings: Settings, pack: CompiledPack) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    shape = await _shape_when_there(settings, stop)
+    shape = await _shape_when_there(settings, pack, stop)
     if shape is None:
         return
+    # After the look at the cluster: a directory that is claimed for a pack that the cluster refuses would
+    # refuse the right pack later.
     if settings.store == "rocksdb":
         app_id = prefixed(APP_ID, settings.topic_prefix)
         claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
@@ -92,11 +101,19 @@ def _pack_sha256(pack: CompiledPack) -> str:
     return sha256(orjson.dumps(dump_pack(pack.pack), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def _shape_when_there(settings: Settings, stop: asyncio.Event) -> ClusterShape | None:
+def _checked_shape(settings: Settings, pack: CompiledPack) -> ClusterShape:
+    """The cluster's partition counts, if its topics fit together and its state is of *pack*."""
+    client_config, prefix = settings.kafka_client_config(), settings.topic_prefix
+    shape = read_shape(client_config, prefix)
+    check_changelog(client_config, prefix, shape.partitions, PackIdentity(pack.name, pack.version))
+    return shape
+
+
+async def _shape_when_there(settings: Settings, pack: CompiledPack, stop: asyncio.Event) -> ClusterShape | None:
     """The cluster's partition counts as soon as it answers; None when *stop* comes first."""
     while not stop.is_set():
         try:
-            return await asyncio.to_thread(read_shape, settings.kafka_client_config(), settings.topic_prefix)
+            return await asyncio.to_thread(_checked_shape, settings, pack)
         except BrokerAway as exc:
             log.warning("broker_away", what=exc.what, why=exc.why, again_in_s=BROKER_RETRY_S)
         try:

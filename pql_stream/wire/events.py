@@ -14,7 +14,7 @@ from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_record,
 from pql_stream.wire.forms.fields import JsonObject
 from pql_stream.wire.forms.native import read_native
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
-from pql_stream.wire.forms.segment import is_segment, read_segment
+from pql_stream.wire.forms.segment import is_segment, plain_segment, read_segment
 from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
 from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
 
@@ -49,7 +49,7 @@ def decode_event(
     except JSONDecodeError:
         # The parser's exception carries the whole record, so it is not passed on.
         raise _why_no_json(value) from None
-    # The first two look at next to nothing and settle most records.
+    # What settles most records without a count: no array, and too few bytes for so many objects.
     if (ARRAY_START in value or len(value) > OBJECTS_ONLY_BYTES_MAX) and is_too_deep(value):
         raise _too_deep()
     if record.__class__ is not dict:
@@ -68,7 +68,12 @@ def decode_event(
 
 
 def _read_foreign(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
-    if not is_absent(record.get("specversion")):
+    if "specversion" not in record:
+        # Most foreign records are Segment's, with nothing odd in them.
+        event = plain_segment(record, latest_ms, topic, partition, offset)
+        if event is not None:
+            return event
+    elif not is_absent(record["specversion"]):
         return read_cloud_event(record, latest_ms, topic, partition, offset, names=STRUCTURED)
     if is_segment(record):
         return read_segment(record, latest_ms, topic, partition, offset)

@@ -27,7 +27,8 @@ def is_too_deep(text: bytes) -> bool:
 
     In text that is no JSON every closing bracket closes what was opened last, of either kind.
     """
-    if text.count(b"{") + text.count(b"[") <= DEPTH_MAX:
+    arrays = text.count(b"[") if ARRAY_START in text else 0  # looking for one is ten times faster than counting
+    if text.count(b"{") + arrays <= DEPTH_MAX:
         return False
     depth = 0
     for bracket in _STRING.sub(b"", text).translate(None, _ALL_BUT_BRACKETS):

@@ -71,6 +71,17 @@ def dump_state(state: LeadState, pack: CompiledPack) -> bytes:
     )
 
 
+def row_identity(row: bytes) -> tuple[str, int]:
+    """
+    Name and version of the pack that made *row*.
+
+    Raises:
+        InvalidState: the row is of a version this program does not know, or is no row at all.
+    """
+    fields = _decode_row(row)
+    return fields[1], fields[2]
+
+
 def load_state(row: bytes, pack: CompiledPack) -> LeadState:
     """
     The state in *row*.
@@ -79,16 +90,21 @@ def load_state(row: bytes, pack: CompiledPack) -> LeadState:
         InvalidState: the row is of a version this program does not know, was made by another pack, or
             is no row at all. Going on would score the lead wrongly, so the worker stops.
     """
+    fields = _decode_row(row)
+    try:
+        return _load(fields, pack)
+    except (LookupError, ValueError, struct_error) as exc:
+        raise _unreadable("its fields do not fit") from exc
+
+
+def _decode_row(row: bytes) -> _Row:
     try:
         fields = _decode(row)
     except _DECODE_ERRORS as exc:
         raise _not_this_version(row) from exc
     if fields[0] != ROW_VERSION:
         raise _not_this_version(row)
-    try:
-        return _load(fields, pack)
-    except (LookupError, ValueError, struct_error) as exc:
-        raise _unreadable("its fields do not fit") from exc
+    return fields
 
 
 def _load(fields: _Row, pack: CompiledPack) -> LeadState:

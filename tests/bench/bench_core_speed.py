@@ -32,7 +32,7 @@ Facts = tuple[str, dict[str, Any]]
 """(event name, the properties that scoring looks at)"""
 
 FEATURES = ("report_builder", "dashboards", "api_access", "alerting", "sso")
-STATED = {"team_size": 12, "industry": "software", "segment": "mid_market", "company_revenue_usd": 4_500_000}
+STATED = {"team_size": 12, "industry": "finance", "segment": "mid_market", "company_revenue_usd": 45_000_000}
 
 
 def surroundings(rng: random.Random) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def encoded(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
 
 
 def quiet_facts(rng: random.Random, number: int) -> Facts:
-    """What people do all day and what earns nothing new: look around, use what they use, run what runs."""
+    """What earns nothing new: mostly people look around; they use what they used, and run one run more."""
     name = rng.choices(
         ("page_viewed", "feature_used", "workflow_completed", "workflow_failed", "identify"), (55, 25, 8, 4, 8)
     )[0]
@@ -119,20 +119,25 @@ def loud_facts(turn: int) -> Facts:
     """What moves a rule each time: turn for turn another level, team, revenue or industry."""
     step = turn // 4
     kinds: tuple[Facts, ...] = (
-        ("compliance_level_changed", {"level": ("basic", "advanced", "none")[step % 3]}),
-        ("team_size_changed", {"team_size": (4, 25, 1)[step % 3]}),
-        ("profile_updated", {"company_revenue": ("$10M+", "1M-10M")[step % 2]}),
-        ("identify", {"industry": ("finance", "retail", "saas")[step % 3]}),
+        ("compliance_level_changed", {"level": ("basic", "none", "advanced")[step % 3]}),
+        ("team_size_changed", {"team_size": (4, 1, 25)[step % 3]}),
+        ("profile_updated", {"company_revenue": ("1M-10M", "$10M+")[step % 2]}),
+        ("identify", {"industry": ("saas", "retail", "finance")[step % 3]}),
     )
     return kinds[turn % len(kinds)]
 
 
 def prepared(rng: random.Random, pack: CompiledPack) -> dict[str, LeadState]:
-    """Leads in the middle of their trial: five features, eight runs, a profile; nobody near a band's end."""
+    """
+    Leads in the middle of their trial: five features, eight runs, a profile; nobody near a band's end.
+
+    Their tier is announced: qualifications are rare beside changes, a handful in the life of a lead.
+    """
     first = [
         ("trial_created", {}),
         ("identify", STATED),
         ("tutorial_completed", {}),
+        ("compliance_level_changed", {"level": "advanced"}),
         *(("feature_used", {"feature": feature}) for feature in FEATURES),
         *(("workflow_completed", {"run_id": f"first-{run}"}) for run in range(8)),
     ]

@@ -2,7 +2,7 @@
 
 import copy
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent
 from pql_stream.testing.builders import JAN_5_MS, native_json
 from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
+from pql_stream.wire import schemas
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack, shipped_packs
 from pql_stream.wire.pql_qualified import encode_pql_qualified
@@ -66,9 +67,10 @@ def test_the_schemas_are_those_of_the_models(tmp_path):
     assert written == {path.name: path.read_text() for path in SCHEMAS.glob("*.v*.json")}
 
 
-def test_the_command_writes_them(tmp_path):
+def test_the_command_writes_them(tmp_path, monkeypatch):
     """The command of the module writes every schema to the directory that it is given."""
-    subprocess.run([sys.executable, "-m", "pql_stream.wire.schemas", tmp_path], check=True)
+    monkeypatch.setattr(sys, "argv", ["schemas.py", str(tmp_path)])
+    runpy.run_path(schemas.__file__, run_name="__main__")
 
     assert set(RECORDS) == {path.name for path in tmp_path.iterdir()}
 
@@ -183,10 +185,10 @@ CHANGED_EXAMPLE = b"""
  "cause": {"event_id": "e42", "event": "feature_used", "topic": "product-activity", "partition": 0, "offset": 123}}
 """
 QUALIFIED_EXAMPLE = b"""
-{"qualification_id": "51ab\xe2\x80\xa6", "schema": "pql-qualified/1", "mode": "live", "lead_id": "u1", "account_id": "acme",
- "pack": "pql-100", "pack_version": 1, "tier": "silver", "tier_before": "unqualified", "score": 78, "sales_ready": true,
- "handoff": "standard", "occurred_at": "2026-01-05T10:00:00.000Z", "change_id": "9f0c\xe2\x80\xa6",
- "reasons": ["50 successful workflow runs (+15)"],
+{"qualification_id": "51ab\xe2\x80\xa6", "schema": "pql-qualified/1", "mode": "live", "lead_id": "u1",
+ "account_id": "acme", "pack": "pql-100", "pack_version": 1, "tier": "silver", "tier_before": "unqualified",
+ "score": 78, "sales_ready": true, "handoff": "standard", "occurred_at": "2026-01-05T10:00:00.000Z",
+ "change_id": "9f0c\xe2\x80\xa6", "reasons": ["50 successful workflow runs (+15)"],
  "profile": {"team_size": 12, "industry": "finance", "segment": null, "company_revenue_usd": 20000000}}
 """
 

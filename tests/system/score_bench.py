@@ -311,24 +311,37 @@ class ScoreBench:
         """How many records *topic* has."""
         return sum(self.ends(topic).values())
 
+    @contextmanager
+    def growing(self, topic: str) -> Iterator[None]:
+        """Wait behind the block until *topic* has a record more than before it."""
+        before = self.size(topic)
+        yield
+        self.wait_for(lambda: self.size(topic) > before)
+
+    def members(self) -> int:
+        """How many workers the group has."""
+        group = f"{self.prefix}{APP_ID}"
+        return len(self._admin.describe_consumer_groups([group])[group].result().members)
+
     # --- records out
 
-    def read(self, topic: str) -> list[Stored]:
-        """Everything in *topic*, partition by partition, in order."""
-        ends = {partition: end for partition, end in self.ends(topic).items() if end > 0}
+    def read(self, *topics: str) -> list[list[Stored]]:
+        """Everything in each of *topics*, partition by partition, in order."""
+        ends = {(topic, partition): end for topic in topics for partition, end in self.ends(topic).items() if end > 0}
         reader = Consumer({**self._client, "group.id": f"{self.prefix}reader", "enable.auto.commit": False})
-        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends])
-        found: list[Stored] = []
+        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
+        found: dict[str, list[Stored]] = {topic: [] for topic in topics}
         until_s = time.monotonic() + WAIT_S
         while ends:
             for message in reader.consume(1000, timeout=0.2):
                 assert not message.error(), message.error()
-                found.append(_stored(message))
-                if found[-1].offset + 1 >= ends.get(found[-1].partition, 0):
-                    ends.pop(found[-1].partition, None)
-            assert time.monotonic() < until_s, f"{topic} could not be read to its end"
+                record = _stored(message)
+                found[record.topic].append(record)
+                if record.offset + 1 >= ends.get((record.topic, record.partition), 0):
+                    ends.pop((record.topic, record.partition), None)
+            assert time.monotonic() < until_s, f"{list(ends)} could not be read to the end"
         reader.close()
-        return sorted(found, key=lambda record: (record.partition, record.offset))
+        return [sorted(records, key=lambda record: (record.partition, record.offset)) for records in found.values()]
 
 
 def _stored(message: Any) -> Stored:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from score_bench import ScoreBench, Stored
-from score_checks import Run, faults, repeats
+from score_checks import faults, repeats
+from score_expected import Run
 from score_feed import place, population
 
 from tests.oracle.decode import read_record
@@ -74,7 +75,7 @@ def _reads_the_same_from_a_file(record: Any) -> bool:
 
 
 def _some_lead(bench: ScoreBench) -> str:
-    return json.loads(bench.read(bench.topics.qualified)[0].value or b"")["lead_id"]
+    return json.loads(bench.read(bench.topics.qualified)[0][0].value or b"")["lead_id"]
 
 
 def _last_scores(run: Run) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import LeadState, advance
 from pql_stream.errors import InvalidState
 from pql_stream.testing.builders import product_event
-from pql_stream.wire.rows import dump_state, load_state
+from pql_stream.wire.rows import dump_state, load_state, row_identity
 from tests.unit.core.every_kind import DAY_MS, EVERY_KIND, JAN_5_MS, event_lists, every_kind
 
 PACK = every_kind()
@@ -24,12 +24,15 @@ def state_after(stream) -> LeadState | None:
 
 
 FULL = (
-    *(product_event("used", thing=thing, occurred_at_ms=JAN_5_MS + n * DAY_MS, event_id=thing, offset=n, account_id="acme") for n, thing in enumerate("abc")),
+    *(
+        product_event("used", thing=thing, occurred_at_ms=JAN_5_MS + n * DAY_MS, event_id=thing, account_id="acme")
+        for n, thing in enumerate("abc")
+    ),
     product_event("used", thing="z", event_id="ü", topic="another-topic", partition=3),
     product_event("paid", event_id="e9", topic="another-topic"),
     product_event("told", level="high", size=12),
     product_event("measured", load=3.5),
-)  # fmt: skip
+)
 FULL_ROW = dump_state(state_after(FULL), PACK)
 
 
@@ -136,7 +139,7 @@ REF = ["e1", 0, 0, 0]
 @pytest.mark.parametrize(
     "row",
     [
-        row_with(0, True),
+        row_with(0, value=True),
         row_with(0, "1"),
         row_with(1, 5),
         row_with(3, "2026"),
@@ -200,3 +203,16 @@ def test_a_pack_edited_under_its_version_is_refused():
 
     with pytest.raises(InvalidState, match="cannot be read"):
         load_state(FULL_ROW, pack)
+
+
+def test_a_row_says_which_pack_made_it():
+    """Name and version are read without the pack, so that whoever has another one can be told."""
+
+    assert ("every-kind", 3) == row_identity(FULL_ROW)
+
+
+@pytest.mark.parametrize("row", [b"", row_with(0, 2)], ids=["no row", "a later version"])
+def test_what_is_no_row_says_nothing(row):
+    """What load_state would refuse for its form has no identity either."""
+    with pytest.raises(InvalidState):
+        row_identity(row)
