@@ -58,9 +58,7 @@ class PackProblem:
     message: str
 
     def __str__(self) -> str:
-        return (
-            f"line {self.line}: {self.path}: {self.message}" if self.line else f"{self.path}: {self.message}"
-        )
+        return f"line {self.line}: {self.path}: {self.message}" if self.line else f"{self.path}: {self.message}"
 
 
 class InvalidPack(PqlError):

@@ -59,7 +59,7 @@ class Outbox:
 
 def _smaller(dead_letter: OutRecord) -> OutRecord:
     """The stub of *dead_letter*; if it is one already, the stub without the producer's headers and key."""
-    value, headers = stub(dead_letter.value or b"", list(dead_letter.headers))
-    if headers == list(dead_letter.headers):
+    value, headers = stub(dead_letter.value or b"", dead_letter.headers)
+    if headers == dead_letter.headers:
         return OutRecord(None, dead_letter.value, [header for header in headers if is_ours(header)])
     return OutRecord(dead_letter.key, value, headers)

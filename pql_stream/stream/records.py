@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+from pql_stream.wire.headers import Headers
 
 
 class SourceRecord(Protocol):
@@ -22,7 +23,12 @@ class SourceRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Headers: ...
+
+
+def header_bytes(headers: Headers) -> int:
+    """Size of *headers*, names and values."""
+    return sum(len(name) + len(content or b"") for name, content in headers)
 
 
 class OutRecord(NamedTuple):
@@ -30,10 +36,9 @@ class OutRecord(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Headers = ()
 
     @property
     def bytes(self) -> int:
         """Size of key, value and headers."""
-        size = len(self.key or b"") + len(self.value or b"")
-        return size + sum(len(name) + len(content) for name, content in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + header_bytes(self.headers)

@@ -20,7 +20,7 @@ from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
-from pql_stream.stream.records import OutRecord, SourceRecord
+from pql_stream.stream.records import OutRecord, SourceRecord, header_bytes
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.pql_qualified import encode_pql_qualified
@@ -186,15 +186,14 @@ def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:
     Raises:
         InvalidEvent: it is too large for that topic: an event of a megabyte with as much in its headers.
     """
-    size = len(record.value or b"") + sum(len(name) + len(content) for name, content in record.headers)
-    if size > _FORWARDED_BYTES_MAX:
+    if len(record.value or b"") + header_bytes(record.headers) > _FORWARDED_BYTES_MAX:
         raise InvalidEvent("too_large", "headers", "too much to be forwarded to the lead's partition")
-    return OutRecord(key, record.value, rekeyed_headers(list(record.headers), origin))
+    return OutRecord(key, record.value, rekeyed_headers(record.headers, origin))
 
 
 def _reject(reading: Reading, record: SourceRecord, origin: Origin, fault: InvalidEvent, stage: RejectStage) -> None:
     headers = dead_letter_headers(
-        list(record.headers),
+        record.headers,
         fault,
         topic=origin.topic,
         partition=origin.partition,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
 from pql_stream.core.events import ProductEvent
+from pql_stream.wire.headers import Headers
 
 JAN_5_MS = 1_767_607_200_000
 """2026-01-05T10:00:00Z: when built events happen, unless told otherwise."""
@@ -22,7 +23,7 @@ class Record(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Headers = ()
 
 
 def product_event(name: str, /, lead_id: str = "u1", **given: Any) -> ProductEvent:  # noqa: ANN401 - properties and fields

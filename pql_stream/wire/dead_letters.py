@@ -5,11 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 
 from pql_stream.errors import InvalidEvent
+from pql_stream.wire.headers import Headers
 
 VERSION = b"1"
 STUB = b"stub"
-
-Headers = list[tuple[str, bytes]]
 
 
 def dead_letter_headers(
@@ -29,7 +28,7 @@ def dead_letter_headers(
     ]
 
 
-def is_ours(header: tuple[str, bytes]) -> bool:
+def is_ours(header: tuple[str, bytes | None]) -> bool:
     """Did we add this header to the dead letter? (A producer may have used the name as well.)"""
     return header[0].startswith("pql-dlq-")
 

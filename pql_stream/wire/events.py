@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from orjson import JSONDecodeError, loads
@@ -15,6 +14,7 @@ from pql_stream.wire.forms.fields import JsonObject
 from pql_stream.wire.forms.native import read_native
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
 from pql_stream.wire.forms.segment import is_segment, plain_segment, read_segment
+from pql_stream.wire.headers import Headers
 from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
 from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
 
@@ -29,7 +29,7 @@ def decode_event(
     offset: int,
     *,
     timestamp_ms: int | None = None,
-    headers: Sequence[tuple[str, bytes]] = (),
+    headers: Headers = (),
 ) -> ProductEvent:
     """
     Read one record of the activity topic, or one line of a file without its line end.

@@ -7,10 +7,9 @@ producer's record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from pql_stream.wire.dead_letters import Headers
+from pql_stream.wire.headers import Headers
 
 _TOPIC, _PARTITION, _OFFSET, _TIMESTAMP = (
     "pql-origin-topic",
@@ -40,15 +39,14 @@ def rekeyed_headers(own: Headers, origin: Origin) -> Headers:
     ]
 
 
-def read_origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
+def read_origin(headers: Headers) -> Origin | None:
     """
     The origin of a re-keyed record; None where the headers do not say.
 
     The last of each name counts: ours are behind whatever the producer wrote.
     """
-    given = dict(headers)
+    given = {name: content for name, content in headers if content is not None}
     try:
         return Origin(given[_TOPIC].decode(), int(given[_PARTITION]), int(given[_OFFSET]), int(given[_TIMESTAMP]))
-    # Kafka knows null as a header's value, and whoever writes to the topic may send it.
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         return None

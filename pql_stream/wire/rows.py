@@ -99,7 +99,7 @@ def load_state(row: bytes, pack: CompiledPack) -> LeadState:
 
 def _decode_row(row: bytes) -> _Row:
     try:
-        fields = _decode(row)
+        fields: _Row = _decode(row)
     except _DECODE_ERRORS as exc:
         raise _not_this_version(row) from exc
     if fields[0] != ROW_VERSION:

@@ -151,14 +151,7 @@ ENTERPRISE_CHAMPION = Persona(
     converted_percent=70,
 )
 
-DECK = (
-    (TOURIST,) * 6
-    + (EXPLORER,) * 5
-    + (BUILDER,) * 4
-    + (TEAM_LEAD,) * 2
-    + (CHAMPION,) * 2
-    + (ENTERPRISE_CHAMPION,)
-)
+DECK = (TOURIST,) * 6 + (EXPLORER,) * 5 + (BUILDER,) * 4 + (TEAM_LEAD,) * 2 + (CHAMPION,) * 2 + (ENTERPRISE_CHAMPION,)
 """Twenty leads in a row are these, shuffled: drawing each lead by itself could leave a tier empty."""
 
 

@@ -114,9 +114,7 @@ def plan_trial(scenario: Scenario, number: int) -> Trial:
     rng = Random(f"{scenario.seed}/lead/{number}")  # noqa: S311 - a simulation, not a secret
     persona = persona_of(scenario.seed, number)
     window_ms = scenario.days * DAY_MS
-    start_ms = scenario.start_ms + (number * 1000 + rng.randrange(1000)) * (window_ms // 2) // (
-        scenario.leads * 1000
-    )
+    start_ms = scenario.start_ms + (number * 1000 + rng.randrange(1000)) * (window_ms // 2) // (scenario.leads * 1000)
     end_ms = min(scenario.start_ms + window_ms, start_ms + _draw(rng, persona.lasts_days) * DAY_MS)
     end_ms -= _VISIT_LASTS_AT_MOST_MS
     # A trial of a day has no room for "four days later": the first success waits at most half of it.
@@ -176,9 +174,7 @@ def visit_activities(scenario: Scenario, trial: Trial, visit: int) -> Iterator[A
         at_ms += _pause_ms(rng)
 
 
-def _visit_starts(
-    rng: Random, persona: Persona, start_ms: int, first_success_ms: int, end_ms: int
-) -> tuple[int, ...]:
+def _visit_starts(rng: Random, persona: Persona, start_ms: int, first_success_ms: int, end_ms: int) -> tuple[int, ...]:
     """The start, the visit of the first success where that is a later one, then the rest, well apart."""
     visits = _draw(rng, persona.visits)
     starts = [start_ms]
@@ -284,9 +280,7 @@ def _pause_ms(rng: Random) -> int:
     """Seconds within a burst; now and then a minute or two to think."""
     is_thinking = rng.randrange(12) == 0
     return (
-        rng.randrange(30 * SECOND_MS, 180 * SECOND_MS)
-        if is_thinking
-        else rng.randrange(2 * SECOND_MS, 25 * SECOND_MS)
+        rng.randrange(30 * SECOND_MS, 180 * SECOND_MS) if is_thinking else rng.randrange(2 * SECOND_MS, 25 * SECOND_MS)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pql_stream.core.events import ProductEvent
@@ -16,6 +15,7 @@ from pql_stream.wire.forms.fields import (
     read_object,
     read_user_id,
 )
+from pql_stream.wire.headers import Headers
 from pql_stream.wire.times import parse_time_ms
 
 
@@ -39,7 +39,7 @@ NOT_TEXT: Final = object()
 """A header that is no UTF-8."""
 
 
-def binary_record(headers: Sequence[tuple[str, bytes]], data: object) -> JsonObject | None:
+def binary_record(headers: Headers, data: object) -> JsonObject | None:
     """
     The attributes in *headers* by their `BINARY` names, and *data*; None if the record is not in this mode.
 

@@ -249,3 +249,22 @@ def test_a_row_of_a_later_version_stops_the_worker(scorer):
 
     with pytest.raises(InvalidState, match="version 99"):
         handle(scorer, tutorials("u1"), rows)
+
+
+def test_headers_without_a_value_are_carried_along(scorer):
+    """Kafka allows null as a header's value; a record that has one is dead-lettered, or forwarded, with it."""
+    elsewhere = (home("u1") + 1) % PARTITIONS
+    headers = [("trace", None), ("ce_specversion", None), ("pql-origin-topic", None)]
+
+    effects = handle(
+        scorer,
+        [
+            record(b"x", headers=headers),
+            record(native_json("a"), offset=1, partition=elsewhere, headers=headers),
+            record(native_json("b"), offset=2, topic=TOPICS.activity_rekeyed, headers=headers),
+        ],
+    )
+
+    assert headers == list(effects.dead_letters[0].headers)[:3]
+    assert headers == list(effects.rekeyed[home("u1")][0].headers)[:3]
+    assert 1 == effects.counts.accepted["b"]
