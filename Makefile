@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench format lock clean
+.PHONY: setup demo test check bench format schemas lock clean
 
 setup: $(READY)
 
@@ -32,6 +32,10 @@ bench: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What tests/contract holds against the models.
+schemas: $(READY)
+	$(BIN)/python -m pql_stream.wire.schemas schemas
 
 # The pinned sets, with hashes and without addresses.
 lock: $(READY)

@@ -8,11 +8,14 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from pql_stream.errors import BrokerError
+from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.topics.cluster import TopicCluster
 
-FLUSH_S = 60.0
+ANSWER_S_MAX = 30.0
+"""How long the cluster may take for one record: a broker's failover fits in, and somebody waits for the end."""
+
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
+"""As `max.message.bytes` of product-activity (CONTRACT.md 1)."""
 
 
 class Emitter:
@@ -20,6 +23,8 @@ class Emitter:
     Sends to *topic*; as a context manager it waits for what is under way.
 
     Partitions are Kafka's default, murmur2 of the key: librdkafka's own default is another.
+
+    Attributes: `acknowledged` and `failed` count records, `failure` is the last reason.
 
     Raises, when entered:
         BrokerError: the cluster is away, or the topic is not there.
@@ -31,16 +36,7 @@ class Emitter:
         self.failure = ""
         self._topic = topic
         self._client_config = client_config
-        self._producer = Producer(
-            {
-                **client_config,
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "message.max.bytes": MESSAGE_BYTES_MAX,
-                "linger.ms": 20,
-                "log_level": 0,
-            }
-        )
+        self._is_lost = False
 
     def __enter__(self) -> Self:
         if self._topic not in TopicCluster(self._client_config).partitions([self._topic]):
@@ -49,11 +45,33 @@ class Emitter:
                 why="topics are not created by writing to them",
                 what_to_do="run `pql-stream topics apply`",
             )
+        self._producer = Producer(
+            {
+                **self._client_config,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "message.max.bytes": MESSAGE_BYTES_MAX,
+                "message.timeout.ms": int(ANSWER_S_MAX * 1000),
+                "linger.ms": 20,
+                "log_level": 0,
+            }
+        )
         return self
 
     def send(self, key: bytes | None, value: bytes) -> None:
-        """Hand over one record; waits when too many are under way."""
+        """
+        Hand over one record; waits when too many are under way.
+
+        Raises:
+            BrokerAway: an earlier one got no answer in `ANSWER_S_MAX`, so this one would not either.
+        """
         while True:
+            if self._is_lost:
+                raise BrokerAway(
+                    "the cluster does not answer any more",
+                    why=self.failure,
+                    what_to_do="see that its brokers are up, and emit again: what is repeated counts once",
+                )
             try:
                 self._producer.produce(self._topic, value, key, on_delivery=self._answered)
             except BufferError:
@@ -65,10 +83,12 @@ class Emitter:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        left = self._producer.flush(FLUSH_S)
-        if left:
-            self.failed += left
-            self.failure = self.failure or f"no answer in {FLUSH_S:.0f} s"
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until every record is answered, or given up."""
+        # Every record is answered within ANSWER_S_MAX, if only by its own time running out.
+        self._producer.flush(ANSWER_S_MAX + 1)
 
     def _answered(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
@@ -76,3 +96,4 @@ class Emitter:
         else:
             self.failed += 1
             self.failure = error.str()
+            self._is_lost = self._is_lost or error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - its public name

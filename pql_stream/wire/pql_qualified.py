@@ -21,7 +21,7 @@ class PqlQualifiedRecord(BaseModel):
 
     qualification_id: str = Field(description="the same for a repeat: a function of lead, pack and tier")
     schema_: Literal["pql-qualified/1"] = Field(alias="schema")
-    mode: Literal["live"]
+    mode: Literal["live", "backfill"]
     lead_id: str
     account_id: str | None
     pack: str

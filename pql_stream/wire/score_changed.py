@@ -55,7 +55,7 @@ class ScoreChangedRecord(BaseModel):
 
     change_id: str = Field(description="the same for a repeat of the same change")
     schema_: Literal["score-changed/1"] = Field(alias="schema")
-    mode: Literal["live"]
+    mode: Literal["live", "backfill"]
     lead_id: str
     account_id: str | None
     pack: str

@@ -140,33 +140,11 @@ class ScoreBench:
             for declared in load_declarations()
             if declared.name not in leave_out
         )
-        for name, value in _FOR_EVER.items():
-            self.configure(self.topics.activity, name, value)
-
-    def configure(self, topic: str, name: str, value: str) -> None:
-        """Set one setting of *topic*, and return when the broker has it."""
-        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        self._admin.incremental_alter_configs([resource])[resource].result()
-
-        def known() -> bool:
-            asked = ConfigResource(ResourceType.TOPIC, topic)
-            return bool(self._admin.describe_configs([asked])[asked].result()[name].value == value)
-
-        self.wait_for(known)
-
-    @contextmanager
-    def held(self, topic: str) -> Iterator[None]:
-        """
-        Whoever writes to *topic* waits, and goes on behind the block: one broker cannot be two replicas.
-
-        So a worker can be met between two of its steps.
-        """
-        self.configure(topic, "min.insync.replicas", "2")
-        try:
-            yield
-        finally:
-            self.configure(topic, "min.insync.replicas", "1")
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in _FOR_EVER.items()
+        ]
+        activity = ConfigResource(ResourceType.TOPIC, self.topics.activity, incremental_configs=entries)
+        self._admin.incremental_alter_configs([activity])[activity].result()
 
     # --- records in
 

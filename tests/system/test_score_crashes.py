@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,11 @@ from score_bench import ScoreBench
 from score_checks import faults, repeats
 from score_expected import Run
 from score_feed import Placed, place, population, slices
-
-from tests.oracle.render import Record
+from score_proxy import HoldingProxy
 
 pytestmark = pytest.mark.system
 
 PARTITIONS = 4
-QUIET = PARTITIONS - 1
-"""A partition that the tests with a held topic keep free, to see commits go by."""
-
 SEND_AND_STORE = ("score_changed", "leads_changelog")
 
 
@@ -32,27 +29,32 @@ def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     kafka.delete_topics(topic_prefix)
 
 
+@pytest.fixture
+def proxy(kafka) -> Iterator[HoldingProxy]:
+    """The road to the broker for a worker that is to be met between two of its steps."""
+    with HoldingProxy(kafka.bootstrap) as made:
+        yield made
+
+
 def feed_of(seed: int, routes: tuple = ("home", "home", "away"), parts: int = 3) -> list[Placed]:
     """Records in *parts*; few enough that a test takes seconds."""
     return slices(place(population(seed), PARTITIONS, seed=seed, routes=routes), parts)
 
 
-def stand_at(bench: ScoreBench, topic: str, part: Placed) -> None:
+@contextmanager
+def standing(bench: ScoreBench, proxy: HoldingProxy, topic: str, part: Placed) -> Iterator[None]:
     """
-    Feed *part* to workers that cannot write to *topic*, and return when they stand there.
+    Feed *part*; the block begins when the worker behind *proxy* has something under way to *topic*.
 
-    They have written what comes before, and have committed what they think is done.
+    By then it has committed whatever it thinks is done; behind the block what is under way arrives.
     """
-    before = bench.topics.activity_dlq if topic == bench.topics.score_changed else bench.topics.score_changed
-    with bench.growing(before):
-        bench.feed([(partition, record) for partition, record in part if partition != QUIET])
-    commit_goes_by(bench)
-
-
-def commit_goes_by(bench: ScoreBench) -> None:
-    """A tombstone needs no write, so it is committed with whatever else counts as done."""
-    bench.feed([(QUIET, Record(None, (), b"nobody", 0))])
-    bench.wait_for(lambda: f"{bench.topics.activity}-{QUIET}" not in bench.not_committed())
+    with proxy.held(getattr(bench.topics, topic)):
+        bench.feed(part)
+        bench.wait_for(lambda: proxy.stands)
+        # A heartbeat every 0.6 s, a commit every 0.5 s.
+        heartbeats = proxy.heartbeats
+        bench.wait_for(lambda: proxy.heartbeats >= heartbeats + 2)
+        yield
 
 
 @pytest.mark.parametrize("store", ["rocksdb", "memory"])
@@ -77,21 +79,18 @@ def test_a_worker_killed_in_the_middle_costs_nothing(bench, store):
 
 
 @pytest.mark.parametrize("held", SEND_AND_STORE)
-def test_a_worker_killed_between_two_steps_costs_nothing(bench, held):
+def test_a_worker_killed_between_two_steps_costs_nothing(bench, proxy, held):
     """
     kill -9 of a worker whose outputs, or whose rows, are on their way and not written: the next one does
     it all again. Rows before outputs, or a commit before either, would lose something here.
     """
     first, second, third = feed_of(4)
-    killed = bench.start(PQL_STORE="memory")
+    killed = bench.start(PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.feed(first)
     bench.wait_all_committed()
-    topic = getattr(bench.topics, held)
-    with bench.held(topic):
-        stand_at(bench, topic, second)
+    with standing(bench, proxy, held, second):
         killed.kill()
     bench.start(PQL_STORE="memory")
-    bench.feed([(partition, record) for partition, record in second if partition == QUIET])
     bench.feed(third)
     bench.wait_all_committed()
 
@@ -99,17 +98,16 @@ def test_a_worker_killed_between_two_steps_costs_nothing(bench, held):
 
 
 @pytest.mark.parametrize("seed", [5, 6])
-def test_leads_on_two_routes_end_right_after_kills(bench, seed):
+def test_leads_on_two_routes_end_right_after_kills(bench, proxy, seed):
     """
     Leads whose events come by two routes, and a worker that is killed with their changes written and their
     rows not: the last change is right, and no tier is announced under a second id.
     """
     first, second = feed_of(seed, ("both",), 2)
-    killed = bench.start(PQL_STORE="memory")
+    killed = bench.start(PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.feed(first)
     bench.wait_all_committed()
-    with bench.held(bench.topics.leads_changelog):
-        stand_at(bench, bench.topics.leads_changelog, second)
+    with standing(bench, proxy, "leads_changelog", second):
         killed.kill()
     bench.start(PQL_STORE="memory")
     bench.wait_all_committed()
@@ -117,18 +115,17 @@ def test_leads_on_two_routes_end_right_after_kills(bench, seed):
     assert [] == faults(Run.of(bench))
 
 
-def test_sigterm_ends_in_good_order(bench):
+def test_sigterm_ends_in_good_order(bench, proxy):
     """
     SIGTERM with batches in work: exit 0 within ten seconds, what was done is committed, the other worker
     and the next start do the rest, and nothing is written twice.
     """
     first, second, third = feed_of(7)
-    stopped = bench.start("a")
+    stopped = bench.start("a", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.start("b")
     bench.feed(first)
     bench.wait_all_committed()
-    with bench.held(bench.topics.leads_changelog):
-        stand_at(bench, bench.topics.leads_changelog, second)
+    with standing(bench, proxy, "leads_changelog", second):
         stopped.terminate()
     ended_with = stopped.process.wait(10)
     bench.start("a")
@@ -142,25 +139,22 @@ def test_sigterm_ends_in_good_order(bench):
 
 
 @pytest.mark.parametrize("held", SEND_AND_STORE)
-def test_a_frozen_worker_spoils_nothing_when_it_wakes_up(bench, held):
+def test_a_frozen_worker_spoils_nothing_when_it_wakes_up(bench, proxy, held):
     """
     A worker is frozen with outputs, or rows, on their way until another one has its partitions and has gone
     on: what it still writes when it wakes up is repaired. The last row and the last change of each lead are
     right; nothing is extra; repeats are the same.
     """
     first, second, third = feed_of(8)
-    frozen = bench.start("a")
+    frozen = bench.start("a", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     heir = bench.start("b")
     bench.feed(first)
     bench.wait_all_committed()
     bench.wait_for(lambda: bench.members() == 2)
-    topic = getattr(bench.topics, held)
-    with bench.held(topic):
-        stand_at(bench, topic, second)
+    with standing(bench, proxy, held, second):
         frozen.freeze()
-    bench.feed([(partition, record) for partition, record in second if partition == QUIET])
-    bench.feed(third)
-    bench.wait_all_committed()
+        bench.feed(third)
+        bench.wait_all_committed()
     frozen.thaw()
     bench.wait_for(lambda: not frozen.running or bench.members() == 2)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -33,19 +36,27 @@ EXIT_USAGE = 2
 class LazyGroup(click.Group):
     """Looks a command up by importing its module: `--help` must not pay for Faust."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the base class names it
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a reader of ours (`head`) that has had enough is no failure, and ends it quietly."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _silence_output()
+            return None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -60,14 +71,33 @@ def main(args: Sequence[str] | None = None) -> None:
 
     A `PqlError` is somebody's to mend, so it is printed as what, why and what to do, never as a traceback.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A lead id that the terminal's encoding lacks is shown escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(args, prog_name="pql-stream")
     except PqlError as exc:
-        for line in (f"Error: {exc.what}", exc.why, exc.what_to_do):
-            if line:
-                click.echo(line, err=True)
+        _print_error(exc.what, exc.why, exc.what_to_do)
         sys.exit(EXIT_USAGE if isinstance(exc, InvalidPack | InvalidSettings) else EXIT_FAILED)
     except OSError as exc:
-        # What no command foresaw: a full disk behind stdout, say.
-        click.echo(f"Error: {exc.strerror or exc}", err=True)
+        # What no command foresaw: a full disk behind stdout, say. What is still buffered cannot be written
+        # either, and the interpreter must not try it again at exit.
+        _silence_output()
+        what = "the output cannot be written" if exc.filename is None else f"cannot use {exc.filename}"
+        _print_error(what, exc.strerror or str(exc), "see that there is space, and the right to write")
         sys.exit(EXIT_FAILED)
+
+
+def _print_error(what: str, why: str, what_to_do: str) -> None:
+    # Where stderr is closed as well, only the exit code is left to tell.
+    with suppress(OSError):
+        for line in (f"Error: {what}", why, what_to_do):
+            if line:
+                click.echo(line, err=True)
+
+
+def _silence_output() -> None:
+    """Drop what is still buffered for stdout: what is behind it takes no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

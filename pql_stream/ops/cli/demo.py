@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,13 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
+from pql_stream.ops.demo.invocation import own_command
 from pql_stream.ops.demo.run import DemoResult, run_demo
+from pql_stream.ops.settings import OTHERS_NAMES, Settings
 
 EVENTS_FILE = Path("data") / "demo-events.jsonl"
 _QUALIFIED_SHOWN = 6
-_OWN_EVENT = (
-    '{"event_id": "my-1", "user_id": "me", "event": "tutorial_completed", "occurred_at": "2026-01-05T10:00:00Z"}'
-)
+_CHECK_EVERY_S = 0.2
 _TIERS = ("platinum", "gold", "silver", "bronze", "unqualified")
 
 
@@ -35,17 +38,22 @@ def command(*, quick: bool, keep: bool, as_json: bool) -> None:
     Starts a Kafka broker inside this process and a real worker beside it, plays the events (with some
     dirt in them), and shows who qualified and why. Needs no server, no key and no Docker.
     """
+    # SIGTERM ends it like Ctrl-C: through the `finally` of everything that is open.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def show(result: DemoResult) -> None:
         if as_json:
             click.echo(orjson.dumps(_fields(result)))
         else:
             _print(result)
+            _print_next(result)
+            if not keep:
+                _advise("emit events of your own", f"{own_command()} demo --keep")
 
-    def keep_running(result: DemoResult, bootstrap: str) -> None:
+    def keep_running(result: DemoResult, bootstrap: str, check_worker: Callable[[], None]) -> None:
         show(result)
         _print_kept(bootstrap)
-        _until_interrupted()
+        _until_interrupted(check_worker)
 
     with _progress() as progress:
         result = run_demo(quick=quick, progress=progress, events_file=EVENTS_FILE, keep=keep_running if keep else None)
@@ -70,15 +78,19 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 def _fields(result: DemoResult) -> dict[str, Any]:
     return {
+        "events_file": str(EVENTS_FILE),
         "sent": result.sent,
         "scored": result.scored,
         "refused": result.refused,
         "skipped": result.skipped,
         "rekeyed": result.rekeyed,
         "seconds": round(result.seconds, 3),
+        "records_per_s": round(result.sent / result.seconds),
         "changes": result.changes,
         "tiers": {chapter: dict(result.tiers(chapter)) for chapter in ("companies", "trial users")},
-        "qualifications": result.qualifications,
+        "qualifications": [
+            {"chapter": result.chapters[record["lead_id"]], **record} for record in result.qualifications
+        ],
     }
 
 
@@ -98,43 +110,70 @@ def _print(result: DemoResult) -> None:
         tiers = result.tiers(chapter)  # type: ignore[arg-type]  # a Literal, lost in the tuple
         click.echo(f"{label:<24}" + "".join(f"{tiers[tier]:>13,}" for tier in _TIERS))
     _print_qualified(result)
-    lead = result.qualifications[-1]["lead_id"] if result.qualifications else "LEAD"
-    click.echo("\nTry next:")
-    click.echo(f"  pql-stream explain {lead} {EVENTS_FILE}")
-    click.echo(f"  pql-stream score {EVENTS_FILE} --pack pql-100-linear")
-    click.echo("  pql-stream demo --keep        # and emit events of your own")
+
+
+def _best(result: DemoResult) -> list[dict[str, Any]]:
+    """The last qualification of each lead, which is of its highest tier; the best leads first."""
+    last = {record["lead_id"]: record for record in result.qualifications}
+    return sorted(last.values(), key=lambda record: (-record["score"], record["lead_id"]))
 
 
 def _print_qualified(result: DemoResult) -> None:
-    best: dict[str, dict[str, Any]] = {}
-    for record in result.qualifications:
-        best[record["lead_id"]] = record  # a later one is of a higher tier
-    ready = sorted((r for r in best.values() if r["sales_ready"]), key=lambda r: (-r["score"], r["lead_id"]))
+    best = _best(result)
+    ready = [record for record in best if record["sales_ready"]]
     click.secho(f"\n{len(best):,} leads qualified, {len(ready):,} of them ready for sales; the best:", bold=True)
     for record in ready[:_QUALIFIED_SHOWN]:
-        source = result.chapters[record["lead_id"]]
-        click.echo(
-            f"  {record['lead_id']} ({source}): {record['tier']}, {record['score']:g} points, hand-off {record['handoff']}"
-        )
+        chapter = result.chapters[record["lead_id"]]
+        head = f"{record['lead_id']} ({chapter}): {record['tier']}, {record['score']:g} points"
+        click.echo(f"  {head}, hand-off {record['handoff']}")
         click.echo(f"      {'; '.join(record['reasons'][:3])}")
 
 
+def _print_next(result: DemoResult) -> None:
+    program = own_command()
+    lead = shlex.quote(_best(result)[0]["lead_id"])
+    click.secho(f"\nTry next (the events are in {EVENTS_FILE}):", bold=True)
+    _advise("why a lead has its score; any lead of the demo", f"{program} explain {lead} {EVENTS_FILE}")
+    _advise("the same events under another model pack", f"{program} score {EVENTS_FILE} --pack pql-100-linear")
+
+
+def _advise(why: str, command_line: str) -> None:
+    # Two lines: zsh takes a comment behind a command for arguments.
+    click.echo(f"  {why}:\n      {command_line}")
+
+
 def _print_kept(bootstrap: str) -> None:
-    click.secho("\nThe broker and the worker keep running. In another terminal:", bold=True)
-    click.echo(f"  export KAFKA_BOOTSTRAP_SERVERS={bootstrap}")
-    click.echo(f"  echo '{_OWN_EVENT}' | pql-stream emit -")
-    click.echo("  pql-stream explain me")
-    click.echo("Ctrl-C ends both.")
+    """How to play on; on stderr, for stdout has the result."""
+    program = own_command()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = {"event_id": "my-1", "user_id": "me", "event": "tutorial_completed", "occurred_at": now}
+    lines = [
+        f"export KAFKA_BOOTSTRAP_SERVERS={bootstrap}",
+        f"echo '{orjson.dumps(event).decode()}' | {program} emit -",
+        f"{program} explain me",
+    ]
+    if others := _settings_of_another_cluster():
+        lines.insert(0, f"unset {' '.join(others)}")
+    click.secho("\nBroker and worker keep running. In another terminal, in this directory:", bold=True, err=True)
+    for line in lines:
+        click.echo(f"      {line}", err=True)
+    click.echo("Ctrl-C ends both.", err=True)
 
 
-def _until_interrupted() -> None:
-    """Return at Ctrl-C or SIGTERM."""
-    ended: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: ended.append(number))
-    try:
-        while not ended:
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        click.echo("", err=True)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _settings_of_another_cluster() -> list[str]:
+    """Variables of this shell that the demo ignores, and that `emit` and `explain` would not."""
+    ours = {name for name in os.environ if name.startswith("PQL_")} - OTHERS_NAMES
+    return sorted((ours | Settings.names().keys() & os.environ.keys()) - {"KAFKA_BOOTSTRAP_SERVERS"})
+
+
+def _until_interrupted(check_worker: Callable[[], None]) -> None:
+    """
+    Return at Ctrl-C or SIGTERM.
+
+    Raises:
+        PqlError: the worker has ended by itself.
+    """
+    with suppress(KeyboardInterrupt):
+        while True:
+            check_worker()
+            time.sleep(_CHECK_EVERY_S)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 
 import click
 import orjson
 
-from pql_stream.errors import InvalidEvent
-from pql_stream.ops.cli import EXIT_FAILED
+from pql_stream.errors import BrokerError, InvalidEvent
 from pql_stream.ops.cli.score import report_rejected
 from pql_stream.ops.emitter import Emitter
 from pql_stream.ops.progress import lines_with_progress
@@ -18,7 +16,7 @@ from pql_stream.ops.settings import load_settings
 from pql_stream.replay.files import EventFile, Line
 from pql_stream.replay.replayer import FILE_PARTITION, Rejected
 from pql_stream.stream.names import PRODUCT_ACTIVITY, prefixed
-from pql_stream.wire.events import decode_event
+from pql_stream.wire.events import RECORD_BYTES_MAX, decode_event
 
 
 @click.command()
@@ -35,24 +33,42 @@ def command(files: tuple[str, ...], *, raw: bool, as_json: bool) -> None:
     settings = load_settings()
     rejected: list[Rejected] = []
     topic = prefixed(PRODUCT_ACTIVITY, settings.topic_prefix)
+    emit = _emit_raw if raw else _emit
     with Emitter(settings.kafka_client_config(), topic) as emitter:
-        _emit(lines_with_progress([EventFile(path) for path in files]), emitter, rejected, raw=raw)
+        try:
+            emit(lines_with_progress([EventFile(path) for path in files]), emitter, rejected)
+        finally:
+            # Also when a later file cannot be read: so much is done.
+            emitter.flush()
+            _report(emitter, rejected, topic, as_json=as_json)
+    if emitter.failed:
+        raise BrokerError(
+            f"{emitter.failed:,} events were not acknowledged",
+            why=emitter.failure,
+            what_to_do="see to the cluster, and emit again: an event that is repeated counts once",
+        )
+
+
+def _report(emitter: Emitter, rejected: list[Rejected], topic: str, *, as_json: bool) -> None:
     report_rejected(rejected)
     if as_json:
         counts = {"acknowledged": emitter.acknowledged, "refused": len(rejected), "failed": emitter.failed}
         click.echo(orjson.dumps(counts))
     else:
         click.echo(f"{emitter.acknowledged:,} events acknowledged by {topic}", err=True)
-    if emitter.failed:
-        click.echo(f"Error: {emitter.failed:,} events were not acknowledged: {emitter.failure}", err=True)
-        sys.exit(EXIT_FAILED)
 
 
-def _emit(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected], *, raw: bool) -> None:
+def _emit_raw(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:
     for line in lines:
-        if raw:
+        if len(line.content) > RECORD_BYTES_MAX:
+            # It may be cut (see `Line`), and half a line is not the line as it is.
+            rejected.append(Rejected.of(line, InvalidEvent("too_large", detail="not sent")))
+        else:
             emitter.send(None, line.content)
-            continue
+
+
+def _emit(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:
+    for line in lines:
         try:
             # Kafka will stamp the record with the time of now, and an event is judged by that.
             now_ms = int(time.time() * 1000)

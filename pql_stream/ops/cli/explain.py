@@ -15,6 +15,7 @@ from pql_stream.ops.progress import lines_with_progress
 from pql_stream.ops.settings import load_settings
 from pql_stream.replay.files import EventFile
 from pql_stream.replay.replayer import Replayer
+from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import load_state
@@ -35,13 +36,15 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
     pack = compile_pack(load_pack(pack_name or settings.pack))
     if files:
         state = _from_files(lead_id, files, pack)
+        why = "no accepted event in the files names it"
     else:
         row = read_row(settings.kafka_client_config(), settings.topic_prefix, lead_id)
         state = None if row is None else load_state(row, pack)
+        why = f"{prefixed(LEADS_CHANGELOG, settings.topic_prefix)} has no row of it"
     if state is None:
         raise PqlError(
             f"there is no lead {lead_id}",
-            why="no accepted event names it",
+            why=why,
             what_to_do="lead ids are compared exactly; a lead known by an anonymous id only is anon:<id>",
         )
     fields = lead_score_fields(lead_id, state, pack)

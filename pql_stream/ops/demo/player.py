@@ -25,6 +25,7 @@ ROUND_BYTES = 2_000_000
 """Of a round, over all partitions: its outputs are some times as large, and must fit into 5 MB a partition."""
 ROUND_S_MAX = 60.0
 _ANSWER_S = 10.0
+_COLLECT_S = 0.1
 
 
 @dataclass(slots=True)
@@ -54,13 +55,13 @@ class Player:
         self._producer = Producer({**common, "linger.ms": 5, "message.max.bytes": 4_000_000})
         self._group = Consumer({**common, "group.id": APP_ID, "enable.auto.commit": False})
         self._outputs = Consumer({**common, "group.id": "pql-demo", "enable.auto.commit": False})
-        self._outputs.assign(
-            [
-                TopicPartition(topic, partition, 0)
-                for topic in (self._topics.score_changed, self._topics.qualified, self._topics.activity_dlq)
-                for partition in range(partitions)
-            ]
-        )
+        # Topic and partition -> the offset up to which its records are collected.
+        self._collected_up_to = {
+            (topic, partition): 0
+            for topic in (self._topics.score_changed, self._topics.qualified, self._topics.activity_dlq)
+            for partition in range(partitions)
+        }
+        self._outputs.assign([TopicPartition(topic, partition, 0) for topic, partition in self._collected_up_to])
 
     def close(self) -> None:
         """Disconnect."""
@@ -92,7 +93,8 @@ class Player:
         if self._producer.flush(_ANSWER_S):
             raise BrokerError("the embedded broker takes no records", what_to_do="run the demo again")
         deadline_s = time.monotonic() + ROUND_S_MAX
-        while not self._is_committed():
+        # What is committed has its outputs written, so these are asked for afterwards.
+        while not (self._is_committed() and self._is_collected()):
             self._collect()
             self._alive()
             if time.monotonic() > deadline_s:
@@ -100,8 +102,6 @@ class Player:
                     f"the worker is not through with a round after {ROUND_S_MAX:.0f} s",
                     what_to_do="run the demo again; if it stays so, please report it with the worker's log",
                 )
-        while self._collect():
-            pass
 
     def _is_committed(self) -> bool:
         """Is all of both input topics done? The second is filled from the first, so it is asked later."""
@@ -113,15 +113,22 @@ class Player:
                     return False
         return True
 
-    def _collect(self) -> bool:
-        """Take in what has come out; False if nothing has."""
-        messages = self._outputs.consume(5_000, timeout=0.2)
-        for message in messages:
-            if message.error() is None:
-                self._take(message.topic(), message.value(), message.headers())
-        return bool(messages)
+    def _is_collected(self) -> bool:
+        for (topic, partition), offset in self._collected_up_to.items():
+            _, end = self._outputs.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
+            if end > offset:
+                return False
+        return True
 
-    def _take(self, topic: str | None, value: bytes | None, headers: Any) -> None:  # noqa: ANN401 - pairs, or None
+    def _collect(self) -> None:
+        """Take in what has come out so far."""
+        for message in self._outputs.consume(5_000, timeout=_COLLECT_S):
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if message.error() is None and topic is not None and partition is not None and offset is not None:
+                self._take(topic, message.value(), message.headers())
+                self._collected_up_to[topic, partition] = offset + 1
+
+    def _take(self, topic: str, value: bytes | None, headers: Any) -> None:  # noqa: ANN401 - pairs, or None
         if topic == self._topics.activity_dlq:
             self.collected.refused[dict(headers)["pql-dlq-reason"].decode()] += 1
             return

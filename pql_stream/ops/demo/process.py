@@ -7,23 +7,31 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from pql_stream.errors import PqlError
+from pql_stream.ops.brokers.local import WATCHDOG
 
 START_S_MAX = 60.0
 STOP_S_MAX = 20.0
 _POLL_S = 0.05
+_LOG_LINES_SHOWN = 10
+_AGAIN = "run the demo again; if it stays so, please report it with these lines"
 
 
 class WorkerProcess:
-    """`pql-stream worker` on the broker at *bootstrap*, with its log and state in *directory*."""
+    """
+    `pql-stream worker` on the broker at *bootstrap*, with its log and state in *directory*.
+
+    It ends with this process, however that ends. The settings in our own environment are not for it.
+    """
 
     def __init__(self, bootstrap: str, directory: Path) -> None:
         self._log = directory / "worker.log"
@@ -43,8 +51,19 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C on the terminal is ours to turn into a clean stop
             )
+        self._watchdog = subprocess.Popen(  # noqa: S603 - a fixed script and a number
+            ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         self.address = ""
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
 
     def __enter__(self) -> Self:
         """
@@ -54,17 +73,26 @@ class WorkerProcess:
             PqlError: it ended before, or takes too long.
         """
         deadline_s = time.monotonic() + START_S_MAX
-        while not self.address:
-            self.check()
-            if time.monotonic() > deadline_s:
-                raise PqlError("the worker did not start", why=self._last_lines(), what_to_do="run the demo again")
-            time.sleep(_POLL_S)
-            self.address = self._find_address()
+        with ExitStack() as unfinished:
+            unfinished.callback(self._end)
+            while not self.address:
+                self.check()
+                if time.monotonic() > deadline_s:
+                    raise PqlError("the worker did not start", why=self._last_lines(), what_to_do=_AGAIN)
+                time.sleep(_POLL_S)
+                self.address = self._find_address()
+            unfinished.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        # Together: a watchdog left over would kill the next owner of the pid.
+        self._watchdog.kill()
+        self._watchdog.communicate()
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -78,12 +106,13 @@ class WorkerProcess:
             raise PqlError(
                 f"the worker ended with code {self._process.returncode}",
                 why=self._last_lines(),
-                what_to_do="`pql-stream doctor` is not there yet; please report it with these lines",
+                what_to_do=_AGAIN,
             )
 
     def counters(self) -> dict[str, float]:
         """Each counter of its metrics page, all labels together."""
-        with urlopen(f"{self.address}/metrics", timeout=STOP_S_MAX) as page:  # noqa: S310 - our own, on loopback
+        # No proxy of the environment: it is on loopback.
+        with build_opener(ProxyHandler({})).open(f"{self.address}/metrics", timeout=STOP_S_MAX) as page:
             text = page.read().decode()
         totals: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
@@ -92,10 +121,21 @@ class WorkerProcess:
                     totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
         return totals
 
-    def stop(self) -> int:
-        """End it as an orchestrator would, with SIGTERM; its exit code."""
+    def stop(self) -> None:
+        """
+        End it as an orchestrator would, with SIGTERM.
+
+        Raises:
+            PqlError: it does not end, or not well.
+        """
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_S_MAX)
+        try:
+            code = self._process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired as exc:
+            why = f"it runs on {STOP_S_MAX:.0f} s after SIGTERM\n{self._last_lines()}"
+            raise PqlError("the worker does not stop", why=why, what_to_do=_AGAIN) from exc
+        if code != 0:
+            self.check()
 
     def _find_address(self) -> str:
         for line in self._log.read_bytes().splitlines():
@@ -108,4 +148,7 @@ class WorkerProcess:
         return ""
 
     def _last_lines(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
+        """What it says it ended of, without the log before it; or the end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        errors = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+        return "\n".join(lines[errors[-1] :] if errors else lines[-_LOG_LINES_SHOWN:])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.errors import PqlError
+from pql_stream.errors import InvalidInput, PqlError
 from pql_stream.ops.brokers.embedded import EmbeddedKafka
 from pql_stream.ops.demo.player import Collected, Player
 from pql_stream.ops.demo.process import WorkerProcess
@@ -50,20 +50,19 @@ def run_demo(
     *,
     quick: bool,
     progress: Callable[[int, int], None],
-    events_file: Path | None,
-    keep: Callable[[DemoResult, str], None] | None,
+    events_file: Path,
+    keep: Callable[[DemoResult, str, Callable[[], None]], None] | None,
 ) -> DemoResult:
     """
     Play the demo. *progress* hears (records done, records in all); *events_file* gets the lines that were
-    played, for other commands to try on. *keep*, if any, is called with the result and the broker's
-    address while everything still runs.
+    played, for other commands to try on. *keep*, if any, is called while everything still runs: with the
+    result, the broker's address, and a function that raises when the worker has ended.
 
     Raises:
         PqlError: it did not run, or its account does not add up.
     """
     records = list(demo_records(quick=quick))
-    if events_file is not None:
-        _write_events(records, events_file)
+    _write_events(records, events_file)
     with (
         tempfile.TemporaryDirectory(prefix="pql-demo-") as directory,
         EmbeddedKafka(dict.fromkeys(TOPICS, PARTITIONS)) as broker,
@@ -77,12 +76,10 @@ def run_demo(
             seconds = time.monotonic() - started_at_s
             result = _result(records, player.collected, worker.counters(), seconds)
             if keep is not None:
-                keep(result, broker.bootstrap)
+                keep(result, broker.bootstrap, worker.check)
         finally:
             player.close()
-        code = worker.stop()
-        if code != 0:
-            raise PqlError(f"the worker ended with code {code}", what_to_do="run the demo again")
+        worker.stop()
     return result
 
 
@@ -142,8 +139,15 @@ def _prove(result: DemoResult, collected: Collected) -> None:
 
 
 def _write_events(records: list[DemoRecord], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        for record in records:
-            if record.value and b"\n" not in record.value:
-                file.write(record.value + b"\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for record in records:
+                if record.value and b"\n" not in record.value:
+                    file.write(record.value + b"\n")
+    except OSError as exc:
+        raise InvalidInput(
+            f"the demo cannot write its events to {path}",
+            why=exc.strerror or str(exc),
+            what_to_do="run it in a directory that you may write to",
+        ) from exc

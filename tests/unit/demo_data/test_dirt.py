@@ -19,7 +19,7 @@ def test_each_record_is_refused_for_its_reason():
     reasons = []
     for record in bad:
         try:
-            decode_event(record.value, "t", 0, 0, WRITTEN_AT_MS, record.headers)
+            decode_event(record.value, "t", 0, 0, timestamp_ms=WRITTEN_AT_MS, headers=record.headers)
         except InvalidEvent as exc:
             reasons.append(exc.reason)
     judged = [read_record(record.value, headers=record.headers, timestamp_ms=WRITTEN_AT_MS) for record in bad]

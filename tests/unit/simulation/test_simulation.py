@@ -51,7 +51,7 @@ def test_every_record_is_read_as_what_was_meant(form):
     """Each record is accepted, with the lead, the time and the key that its `SimulatedEvent` names."""
     simulated = list(simulate(40, 3, form=form))
 
-    events = [decode_event(event.value, "t", 0, 0, event.occurred_at_ms) for event in simulated]
+    events = [decode_event(event.value, "t", 0, 0, timestamp_ms=event.occurred_at_ms) for event in simulated]
 
     assert [(event.lead_id, event.occurred_at_ms) for event in simulated] == [
         (event.lead_id, event.occurred_at_ms) for event in events

@@ -1,0 +1,125 @@
+"""A network between a worker and its broker that can hold back what is written to a topic."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+_PRODUCE, _HEARTBEAT = 0, 12
+_SIZE = struct.Struct(">i")
+_API_KEY = struct.Struct(">h")
+
+
+class HoldingProxy:
+    """
+    Passes on every request and answer of the Kafka protocol between clients and the one broker at *broker*.
+
+    A request is a frame: four bytes of size, then two of what kind it is. Answers name the broker's address;
+    ours is put in its place, so clients come back to us. A held request stands still as a packet on the road
+    does: whoever sent it may be frozen, or dead, and it still arrives when the road is free again.
+    """
+
+    def __init__(self, broker: str) -> None:
+        host, port = broker.rsplit(":", 1)
+        self._broker = (host, int(port))
+        self._listener = socket.create_server((host, 0))
+        self._changed = threading.Condition()
+        self._held: bytes | None = None
+        self._standing = 0
+        self.heartbeats = 0
+        self._sockets: list[socket.socket] = []
+        ours: int = self._listener.getsockname()[1]
+        self.bootstrap = f"{host}:{ours}"
+        self._theirs_and_ours = tuple(host.encode() + _SIZE.pack(number) for number in (int(port), ours))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Cut every connection."""
+        self._hold(None)
+        # To close it would not wake up the thread that accepts; to shut it down does.
+        for open_socket in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
+            open_socket.close()
+
+    @property
+    def stands(self) -> bool:
+        """A request is being held."""
+        return self._standing > 0
+
+    @contextmanager
+    def held(self, topic: str) -> Iterator[None]:
+        """Hold what is written to *topic*; behind the block it goes its way."""
+        self._hold(topic.encode())
+        try:
+            yield
+        finally:
+            self._hold(None)
+
+    def _hold(self, topic: bytes | None) -> None:
+        with self._changed:
+            self._held = topic
+            self._changed.notify_all()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                broker = socket.create_connection(self._broker)
+            except OSError:
+                return
+            self._sockets += [client, broker]
+            threading.Thread(target=self._requests, args=(client, broker), daemon=True).start()
+            threading.Thread(target=self._answers, args=(broker, client), daemon=True).start()
+
+    def _requests(self, client: socket.socket, broker: socket.socket) -> None:
+        for frame in _frames(client):
+            self.heartbeats += _api_key(frame) == _HEARTBEAT
+            self._wait_while_held(frame)
+            _pass_on(broker, frame)
+        _hang_up(broker)
+
+    def _wait_while_held(self, frame: bytes) -> None:
+        with self._changed:
+            if self._is_held(frame):
+                self._standing += 1
+                self._changed.wait_for(lambda: not self._is_held(frame))
+                self._standing -= 1
+
+    def _answers(self, broker: socket.socket, client: socket.socket) -> None:
+        for frame in _frames(broker):
+            _pass_on(client, frame.replace(*self._theirs_and_ours))
+        _hang_up(client)
+
+    def _is_held(self, frame: bytes) -> bool:
+        return self._held is not None and _api_key(frame) == _PRODUCE and self._held in frame
+
+
+def _api_key(frame: bytes) -> int:
+    key: int = _API_KEY.unpack_from(frame)[0]
+    return key
+
+
+def _frames(source: socket.socket) -> Iterator[bytes]:
+    """The frames of a connection, without their sizes, until it ends."""
+    with contextlib.suppress(OSError), source.makefile("rb") as stream:
+        while len(size := stream.read(_SIZE.size)) == _SIZE.size:
+            yield stream.read(_SIZE.unpack(size)[0])
+
+
+def _pass_on(target: socket.socket, frame: bytes) -> None:
+    with contextlib.suppress(OSError):
+        target.sendall(_SIZE.pack(len(frame)) + frame)
+
+
+def _hang_up(target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
