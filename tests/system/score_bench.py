@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupState,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from pql_stream.ops.topics.cluster import TopicCluster
@@ -250,10 +257,11 @@ class ScoreBench:
         """Wait until the group has committed all of both input topics."""
         self.wait_for(lambda: not self.not_committed())
 
-    def wait_ready(self, worker: Worker) -> None:
-        """Wait until *worker* has its partitions and their rows."""
-        self.wait_for(lambda: bool(worker.logged("worker_starting")))
-        self.wait_for(lambda: worker.get("/readyz")[0] == 200)
+    def wait_ready(self, *workers: Worker) -> None:
+        """Wait until the group has settled on *workers*, and each has its partitions and their rows."""
+        self.wait_for(lambda: all(worker.logged("worker_starting") for worker in workers))
+        self.wait_for(lambda: self.members() == len(workers))
+        self.wait_for(lambda: all(worker.get("/readyz")[0] == 200 for worker in workers))
 
     def wait_ended(self, worker: Worker) -> int:
         """Wait until *worker* ends by itself; its exit code."""
@@ -297,9 +305,10 @@ class ScoreBench:
         self.wait_for(lambda: self.size(topic) > before)
 
     def members(self) -> int:
-        """How many workers the group has."""
+        """How many workers the group has; 0 while they come and go."""
         group = f"{self.prefix}{APP_ID}"
-        return len(self._admin.describe_consumer_groups([group])[group].result().members)
+        described = self._admin.describe_consumer_groups([group])[group].result()
+        return len(described.members) if described.state == ConsumerGroupState.STABLE else 0
 
     # --- records out
 

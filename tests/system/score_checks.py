@@ -23,15 +23,18 @@ from tests.oracle.score import PQL_100, TIER_RANK, Pack
 
 
 def faults(run: Run, pack: Pack = PQL_100) -> list[str]:
-    """Everything that breaks the promise."""
+    """Everything that breaks the promise; printed as well, because pytest cuts a long list."""
     expected = Expected(run, pack)
-    return [
+    found = [
         *_faults_of_changes(run, expected),
         *_faults_of_qualifications(run, expected),
         *_faults_of_dead_letters(run, expected),
         *_faults_of_rekeyed(run, expected),
         *_faults_of_rows(run, expected),
     ]
+    for fault in found:
+        print(fault)  # noqa: T201  # for whom the test fails
+    return found
 
 
 def repeats(run: Run) -> int:

@@ -124,8 +124,9 @@ def _print_qualified(result: DemoResult) -> None:
     click.secho(f"\n{len(best):,} leads qualified, {len(ready):,} of them ready for sales; the best:", bold=True)
     for record in ready[:_QUALIFIED_SHOWN]:
         chapter = result.chapters[record["lead_id"]]
-        head = f"{record['lead_id']} ({chapter}): {record['tier']}, {record['score']:g} points"
-        click.echo(f"  {head}, hand-off {record['handoff']}")
+        head = f"{record['lead_id']} ({chapter}): {record['tier']} at {record['score']:g} points"
+        score = result.scores[record["lead_id"]]["score"]
+        click.echo(f"  {head}, hand-off {record['handoff']}; {score:g} points in the end")
         click.echo(f"      {'; '.join(record['reasons'][:3])}")
 
 

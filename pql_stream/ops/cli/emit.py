@@ -55,7 +55,8 @@ def _report(emitter: Emitter, rejected: list[Rejected], topic: str, *, as_json: 
         counts = {"acknowledged": emitter.acknowledged, "refused": len(rejected), "failed": emitter.failed}
         click.echo(orjson.dumps(counts))
     else:
-        click.echo(f"{emitter.acknowledged:,} events acknowledged by {topic}", err=True)
+        noun = "event" if emitter.acknowledged == 1 else "events"
+        click.echo(f"{emitter.acknowledged:,} {noun} acknowledged by {topic}", err=True)
 
 
 def _emit_raw(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:

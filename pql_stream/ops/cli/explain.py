@@ -68,10 +68,13 @@ def _print(fields: dict[str, Any]) -> None:
         f"({fields['pack']} version {fields['pack_version']})"
     )
     click.echo(f"seen from {fields['first_seen_at']} to {fields['last_seen_at']}")
-    name_width = max(len(part["rule"]) for part in fields["contributions"])
-    for part in fields["contributions"]:
+    parts = fields["contributions"]
+    rule_width = max(len(part["rule"]) for part in parts)
+    inputs = [_input(part["input"]) for part in parts]
+    input_width = max(map(len, inputs))
+    for part, shown in zip(parts, inputs, strict=True):
         points = f"{part['points']:g}/{part['points_max']:g}"
-        cells = (f"{part['rule']:<{name_width}}", f"{points:>8}", f"{_input(part['input']):<24}")
+        cells = (f"{part['rule']:<{rule_width}}", f"{points:>8}", f"{shown:<{input_width}}")
         click.echo(f"  {'  '.join((*cells, _moved_by(part['moved_by'])))}".rstrip())
 
 
@@ -80,7 +83,9 @@ def _input(value: Any) -> str:  # noqa: ANN401 - a JSON value
         return ", ".join(f"{name} {_input(part)}" for name, part in value.items())
     if value is None:
         return "unknown"
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _moved_by(ref: dict[str, Any] | None) -> str:

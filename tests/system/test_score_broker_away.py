@@ -1,0 +1,72 @@
+"""Workers whose broker is killed under them, or not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from score_bench import ScoreBench
+from score_checks import faults
+from score_expected import Run
+from score_feed import place, population, slices
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def bench(own_kafka, tmp_path: Path) -> Iterator[ScoreBench]:
+    """Topics of four partitions on a broker of our own, and no worker yet."""
+    made = ScoreBench(own_kafka.bootstrap, "", tmp_path)
+    made.create_topics()
+    yield made
+    made.close()
+
+
+def test_a_worker_outlives_a_broker_that_is_killed(bench, own_kafka):
+    """
+    kill -9 of the broker while a worker has outputs on their way, for longer than a session lasts: the same
+    worker goes on when the broker is back, and nothing is lost.
+    """
+    first, second, third = slices(place(population(11), 4, seed=11, routes=("home", "away")), 3)
+    worker = bench.start()
+    bench.feed(first)
+    bench.wait_all_committed()
+    with bench.growing(bench.topics.score_changed):
+        bench.feed(second)
+    own_kafka.kill()
+    own_kafka.start()
+    bench.feed(third)
+    bench.wait_all_committed()
+
+    assert worker.running
+    assert [] == faults(Run.of(bench))
+
+
+def test_a_worker_waits_for_a_broker_that_is_not_there_yet(bench, own_kafka):
+    """
+    Without a broker a worker says so, in a line and without a traceback, and tries again; it scores once
+    the broker is there.
+    """
+    own_kafka.stop()
+    worker = bench.start()
+    bench.wait_for(lambda: len(worker.logged("broker_away")) >= 2)
+    waiting = worker.log()
+    own_kafka.start()
+    bench.feed(place(population(12, events=300), 4, seed=12))
+    bench.wait_all_committed()
+
+    assert "Traceback" not in waiting
+    assert bench.bootstrap in worker.logged("broker_away")[0]["what"]
+    assert [] == faults(Run.of(bench))
+
+
+def test_sigterm_ends_the_wait_for_a_broker(bench, own_kafka):
+    """
+    SIGTERM while there is no broker: exit 0 within ten seconds.
+    """
+    own_kafka.stop()
+    worker = bench.start()
+    bench.wait_for(lambda: bool(worker.logged("broker_away")))
+
+    assert 0 == worker.stop(10)

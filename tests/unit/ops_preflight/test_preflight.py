@@ -1,0 +1,154 @@
+"""What a worker looks at before it starts: partition counts, the pack of the state, the state directory."""
+
+import dataclasses
+import json
+
+import msgspec
+import pytest
+
+from pql_stream.core.packs import compile_pack
+from pql_stream.errors import BrokerError, InvalidState
+from pql_stream.ops.preflight import (
+    STATE_FILE,
+    ClusterShape,
+    PackIdentity,
+    StateIdentity,
+    check_row,
+    claim_state,
+    shape_of,
+)
+from pql_stream.replay.files import Line
+from pql_stream.replay.replayer import Replayer
+from pql_stream.stream.names import CO_PARTITIONED, TOPICS
+from pql_stream.wire.packs import load_pack
+from pql_stream.wire.rows import dump_state, row_identity
+
+CHANGELOG = "pql-score-leads-changelog"
+IDENTITY = StateIdentity("pql-score", "pql-100", 1, 12)
+EVENT = b'{"event_id": "e1", "user_id": "u1", "event": "feature_used", "occurred_at": "2026-01-05T10:00:00Z"}'
+
+
+def reading(prefix="", **changed):
+    """Partition counts as a cluster tells them: 12 each, unless *changed* (underscores for dashes)."""
+    counts = dict.fromkeys(TOPICS, 12) | {name.replace("_", "-"): count for name, count in changed.items()}
+    return {f"{prefix}{name}": count for name, count in counts.items() if count}
+
+
+def row_of(pack_name):
+    """The row of a lead that was scored by a shipped pack."""
+    pack = compile_pack(load_pack(pack_name))
+    replayer = Replayer(pack)
+    replayer.handle(Line("events.jsonl", 1, EVENT))
+    return dump_state(replayer.states["u1"], pack)
+
+
+def test_topics_that_fit_together_give_the_shape():
+    """The dead-letter topic is keyed by nothing, so its partitions are its own."""
+    shape = shape_of(reading("blue-", product_activity_dlq=3), "blue-")
+
+    assert ClusterShape(12, 3) == shape
+
+
+@pytest.mark.parametrize("name", sorted(CO_PARTITIONED - {"product-activity"}))
+def test_another_number_of_partitions_is_refused(name):
+    """A topic keyed by lead that differs from product-activity is named, with both counts."""
+    with pytest.raises(BrokerError) as caught:
+        shape_of(reading(**{name.replace("-", "_"): 11}), "")
+
+    assert f"product-activity has 12 partitions, but {name} has 11" == caught.value.what
+
+
+def test_missing_topics_are_all_named_with_their_prefix():
+    """What is not there is listed under the name it would have, with the command that makes it."""
+    with pytest.raises(BrokerError) as caught:
+        shape_of(reading("blue-", score_changed=0, pql_qualified=0), "blue-")
+
+    assert "topics are missing: blue-pql-qualified, blue-score-changed" == caught.value.what
+    assert "pql-stream topics apply" in caught.value.what_to_do
+
+
+def test_topics_of_another_prefix_do_not_count():
+    """A cluster shared under prefixes: the neighbour's topics are not ours."""
+    with pytest.raises(BrokerError, match="topics are missing"):
+        shape_of(reading("green-"), "blue-")
+
+
+def test_a_row_tells_which_pack_made_it():
+    """Name and version stand in the row itself, readable without the pack."""
+    assert ("pql-100-linear", 1) == row_identity(row_of("pql-100-linear"))
+
+
+@pytest.mark.parametrize("row", [None, row_of("pql-100")], ids=["no row", "ours"])
+def test_state_of_our_pack_or_none_is_fine(row):
+    """A new cluster has no row; ours has rows of our pack."""
+    assert check_row(row, CHANGELOG, PackIdentity("pql-100", 1)) is None
+
+
+@pytest.mark.parametrize(
+    "pack", [PackIdentity("pql-100-linear", 1), PackIdentity("pql-100", 2)], ids=["pack", "version"]
+)
+def test_state_of_another_pack_or_version_is_refused(pack):
+    """Both packs are named, and the topic whose row says so."""
+    with pytest.raises(InvalidState) as caught:
+        check_row(row_of("pql-100"), CHANGELOG, pack)
+
+    assert f"the state on the cluster was built with pack pql-100 version 1, not {pack}" == caught.value.what
+    assert CHANGELOG in caught.value.why
+    assert "PQL_PACK" in caught.value.what_to_do
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"hello", msgspec.msgpack.encode([2, "pql-100", 1])],
+    ids=["no row", "later version"],
+)
+def test_rows_that_this_version_cannot_read_are_refused(row):
+    """Somebody else's records, or rows of a later version, stop the worker before it starts."""
+    with pytest.raises(InvalidState):
+        check_row(row, CHANGELOG, PackIdentity("pql-100", 1))
+
+
+def test_a_state_directory_is_claimed_once_and_found_again(tmp_path):
+    """The directory is made, says whose it is, and the same worker may come back."""
+    claim_state(tmp_path / "new" / "state", IDENTITY)
+    claim_state(tmp_path / "new" / "state", IDENTITY)
+    written = json.loads((tmp_path / "new" / "state" / STATE_FILE).read_bytes())
+
+    assert dataclasses.asdict(IDENTITY) == written
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("app_id", "blue-pql-score"), ("pack", "mine"), ("pack_version", 2), ("partitions", 6)],
+)
+def test_state_of_another_worker_is_refused_and_left_alone(tmp_path, field, value):
+    """The one thing that differs is named with both values, and the claim stays as it was."""
+    claim_state(tmp_path, dataclasses.replace(IDENTITY, **{field: value}))
+    with pytest.raises(InvalidState) as caught:
+        claim_state(tmp_path, IDENTITY)
+    written = json.loads((tmp_path / STATE_FILE).read_bytes())
+
+    assert f"{field} was {value}, is {getattr(IDENTITY, field)}" == caught.value.why
+    assert value == written[field]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"12"], ids=["empty", "cut", "bytes", "list", "number"])
+def test_a_claim_that_cannot_be_read_is_refused_and_left_alone(tmp_path, content):
+    """A file that we did not write is somebody's: it is neither taken for ours nor written over."""
+    path = tmp_path / STATE_FILE
+    path.write_bytes(content)
+    with pytest.raises(InvalidState) as caught:
+        claim_state(tmp_path, IDENTITY)
+
+    assert f"{path} cannot be read" == caught.value.what
+    assert content == path.read_bytes()
+
+
+def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path):
+    """A file lies where the directory should be: the reason is the operating system's."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidState) as caught:
+        claim_state(tmp_path / "file" / "state", IDENTITY)
+
+    assert "Not a directory" == caught.value.why
+    assert "PQL_DATA_DIR" in caught.value.what_to_do
