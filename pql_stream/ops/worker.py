@@ -16,6 +16,7 @@ import pql_stream
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.errors import BrokerAway
 from pql_stream.ops.http import Health, HttpServer
+from pql_stream.ops.interruptible import unless_stopped
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics import PrometheusMeter
 from pql_stream.ops.preflight import (
@@ -113,7 +114,7 @@ async def _shape_when_there(settings: Settings, pack: CompiledPack, stop: asynci
     """The cluster's partition counts as soon as it answers; None when *stop* comes first."""
     while not stop.is_set():
         try:
-            return await asyncio.to_thread(_checked_shape, settings, pack)
+            return await unless_stopped(lambda: _checked_shape(settings, pack), stop)
         except BrokerAway as exc:
             log.warning("broker_away", what=exc.what, why=exc.why, again_in_s=BROKER_RETRY_S)
         try:

@@ -65,7 +65,7 @@ class Skipped:
     """A tombstone, or a blank line of a file."""
 
 
-class _Fault(Exception):  # noqa: N818  # not an error of ours: it carries a refusal up the call stack
+class _Fault(Exception):  # not an error of ours: it carries a refusal up the call stack
     def __init__(self, reason: str, field: str | None = None) -> None:
         super().__init__(reason, field)
         self.reason = reason

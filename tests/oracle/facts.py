@@ -146,9 +146,7 @@ def _level_facts(event: Event) -> list[Fact]:
 def _profile_facts(event: Event) -> list[Fact]:
     given = event.properties.get
     return [
-        *_first_known(
-            "team_size", (_team_size_or_none(given("team_size")), _team_size_or_none(given("employees")))
-        ),
+        *_first_known("team_size", (_team_size_or_none(given("team_size")), _team_size_or_none(given("employees")))),
         *_first_known(
             "revenue",
             (

@@ -121,11 +121,7 @@ def records(seed: int, leads: int, events: int, *, dirt: float = 0.05) -> list[R
     dirty = round(events * dirt)
     population = [_lead(rng, number) for number in range(leads)]
     budgets = _budgets([lead.archetype.weight for lead in population], events - dirty)
-    made = [
-        record
-        for lead, budget in zip(population, budgets, strict=True)
-        for record in _journey(rng, lead, budget)
-    ]
+    made = [record for lead, budget in zip(population, budgets, strict=True) for record in _journey(rng, lead, budget)]
     hosts = [(str(lead.user), lead.trial_at_ms) for lead in population if not lead.anonymous]
     made += dirty_records(rng, hosts or [("u-dirt", START_MS)], dirty)
     return sorted(made, key=lambda record: record.timestamp_ms)
@@ -252,9 +248,7 @@ def _run(rng: random.Random, lead: _Lead, number: int, after_ms: int) -> Action:
     properties: dict[str, Any] = {"run_id": rng.choice((f"run-{number}", f"run-{number}", number))}
     if number % 9 == 8:
         properties = {}  # counted by its event id
-    properties |= rng.choice(
-        ({}, {"status": "success"}, {"status": disguise(rng, "success")}, {"status": None})
-    )
+    properties |= rng.choice(({}, {"status": "success"}, {"status": disguise(rng, "success")}, {"status": None}))
     return _action(rng, lead, rng.choice(("workflow_completed", "workflow_success")), after_ms, properties)
 
 
@@ -375,9 +369,7 @@ def _other_content_same_id(rng: random.Random, lead: _Lead) -> Action:
 def _other_event_same_time(rng: random.Random, lead: _Lead) -> Action:
     """Ids whose order differs between code points and UTF-16: the later one by code points wins."""
     at_ms = rng.choice(lead.actions).at_ms if lead.actions else lead.trial_at_ms
-    facts = rng.choice(
-        ({"team_size": rng.randrange(12)}, {"level": rng.choice(("none", "basic", "advanced"))})
-    )
+    facts = rng.choice(({"team_size": rng.randrange(12)}, {"level": rng.choice(("none", "basic", "advanced"))}))
     action = _action(rng, lead, _name_of_facts(rng, facts), at_ms - lead.trial_at_ms, facts)
     prefix = rng.choice(("\uff5e", "\U0001f600", "Z", "a"))
     return replace(action, own_id=f"{prefix}{rng.randrange(1000)}")

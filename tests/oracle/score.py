@@ -343,9 +343,7 @@ def _contributions(lead: _Lead, before: dict[str, Decimal] | None) -> list[dict[
     return contributions
 
 
-def _change_record(
-    lead: _Lead, event: Event, before: dict[str, Decimal], score_before: Decimal
-) -> dict[str, Any]:
+def _change_record(lead: _Lead, event: Event, before: dict[str, Decimal], score_before: Decimal) -> dict[str, Any]:
     return {
         "schema": "score-changed/1",
         "mode": "live",

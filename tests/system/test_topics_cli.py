@@ -25,9 +25,7 @@ def topics(kafka, topic_prefix, make_topics):
     def run(*args: str, bootstrap: str = kafka.bootstrap) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, "PQL_TOPIC_PREFIX": topic_prefix}
         command = [sys.executable, "-m", "pql_stream", "topics", *args]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
     return run
 
@@ -49,9 +47,7 @@ def test_apply_makes_what_plan_shows_and_check_then_agrees(topics, kafka, topic_
     made = read(kafka, topic_prefix)
 
     assert (0, 1, 0, 0) == tuple(done.returncode for done in (planned, checked, applied, agreed))
-    assert [
-        f"+ {topic_prefix}{name}: 12 partitions" for name in sorted(TOPICS)
-    ] == planned.stdout.splitlines()
+    assert [f"+ {topic_prefix}{name}: 12 partitions" for name in sorted(TOPICS)] == planned.stdout.splitlines()
     assert planned.stdout == checked.stdout == applied.stdout
     assert "" == agreed.stdout
     assert {} == nothing
@@ -79,9 +75,7 @@ def test_apply_mends_settings_and_raises_the_dead_letter_topic(topics, kafka, to
 
 
 @pytest.mark.parametrize("existing", [2, 6], ids=["raise", "lower"])
-def test_apply_refuses_other_partitions_of_a_keyed_topic_and_changes_nothing(
-    topics, kafka, topic_prefix, existing
-):
+def test_apply_refuses_other_partitions_of_a_keyed_topic_and_changes_nothing(topics, kafka, topic_prefix, existing):
     """
     Neither more nor fewer partitions: exit 1, what and why and what to do, and no topic is created beside it.
     """

@@ -135,9 +135,7 @@ def test_times_within_a_day_are_fixed(directory):
     times = {}
     for line in convert(directory):
         record = json.loads(line)
-        times[record.get("event_id") or record["messageId"]] = (
-            record.get("occurred_at") or record["timestamp"]
-        )
+        times[record.get("event_id") or record["messageId"]] = record.get("occurred_at") or record["timestamp"]
 
     assert times["S-1"] == "2023-01-04T00:00:00Z"
     assert times["T-1"] == "2023-01-13T00:00:00Z"

@@ -25,9 +25,7 @@ def test_each_record_is_refused_for_its_reason():
     judged = [read_record(record.value, headers=record.headers, timestamp_ms=WRITTEN_AT_MS) for record in bad]
 
     assert [record.reason for record in bad] == reasons
-    assert [record.reason for record in bad] == [
-        answer.reason for answer in judged if isinstance(answer, Rejected)
-    ]
+    assert [record.reason for record in bad] == [answer.reason for answer in judged if isinstance(answer, Rejected)]
 
 
 def test_every_reason_that_a_producer_can_cause_is_there():
@@ -57,8 +55,6 @@ def test_no_key_is_that_of_a_real_lead():
 
 def test_the_oracle_takes_the_undamaged_record():
     """The records are bad for what was changed in them, not for what they are made from."""
-    good = next(
-        record.value for record in dirt() if record.reason == "not_json" and record.value.endswith(b"{}")
-    )
+    good = next(record.value for record in dirt() if record.reason == "not_json" and record.value.endswith(b"{}"))
 
     assert isinstance(read_record(good.removesuffix(b"{}")), Event)

@@ -23,9 +23,7 @@ def test_the_shipped_file_is_what_it_says():
     assert [event.key for event in packaged] == [event.lead_id.encode() for event in events]
     assert len({event.event_id for event in events}) == len(events)
     assert sorted(event.occurred_at_ms for event in events) == [event.occurred_at_ms for event in events]
-    assert {"segment": 25_000 + 2_000 + 2 * 500, "native": 128_426 - 28_000} == Counter(
-        event.form for event in events
-    )
+    assert {"segment": 25_000 + 2_000 + 2 * 500, "native": 128_426 - 28_000} == Counter(event.form for event in events)
     assert {
         "trial_created": 403,
         "trial_converted": 378,

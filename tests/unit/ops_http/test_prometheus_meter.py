@@ -79,9 +79,7 @@ def test_latency_buckets_are_cumulative_and_never_negative(meter):
     meter.batch_done(batch(event_to_score_s=[-3, 0.05, 5, 5.1, 301]))
 
     buckets = samples(meter, "pql_event_to_score_seconds_bucket")
-    assert [2.0, 3.0, 4.0, 4.0, 5.0] == [
-        buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")
-    ]
+    assert [2.0, 3.0, 4.0, 4.0, 5.0] == [buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")]
     assert {("live",): 5.0} == samples(meter, "pql_event_to_score_seconds_count")
     assert {("live",): pytest.approx(311.15)} == samples(meter, "pql_event_to_score_seconds_sum")
 

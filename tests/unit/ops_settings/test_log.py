@@ -166,9 +166,7 @@ def test_shapes_that_are_taken_out(text, expected):
     assert expected == redact_text(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 200_000 + "@", "token" * 40_000, "://" * 60_000 + "@", "a@b." * 50_000]
-)
+@pytest.mark.parametrize("text", ["a" * 200_000 + "@", "token" * 40_000, "://" * 60_000 + "@", "a@b." * 50_000])
 def test_no_text_makes_redaction_slow(text):
     """
     Patterns are bounded: a hostile text of 200 kB ends, where quadratic ones would run into the time limit.

@@ -146,8 +146,7 @@ def test_the_start_moves_everything():
     moved = DEFAULT_START_MS + 365 * DAY_MS
 
     first, later = (
-        [event.occurred_at_ms - start for event in simulate(10, start_ms=start)]
-        for start in (DEFAULT_START_MS, moved)
+        [event.occurred_at_ms - start for event in simulate(10, start_ms=start)] for start in (DEFAULT_START_MS, moved)
     )
 
     assert first == later
