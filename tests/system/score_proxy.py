@@ -42,13 +42,17 @@ class HoldingProxy:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Cut every connection."""
+        self.cut()
         self._hold(None)
         # To close it would not wake up the thread that accepts; to shut it down does.
+        _hang_up(self._listener)
         for open_socket in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
             open_socket.close()
+
+    def cut(self) -> None:
+        """Cut every connection: what is held never arrives."""
+        for open_socket in self._sockets:
+            _hang_up(open_socket)
 
     @property
     def stands(self) -> bool:

@@ -97,6 +97,7 @@ def test_a_worker_killed_between_two_steps_costs_nothing(bench, proxy, held):
     bench.wait_all_committed()
     with standing(bench, proxy, held, second):
         killed.kill()
+        proxy.cut()
     bench.start(PQL_STORE="memory")
     bench.feed(third)
     bench.wait_all_committed()
@@ -115,6 +116,7 @@ def test_leads_on_two_routes_end_right_after_a_kill(bench, proxy):
     bench.wait_all_committed()
     with standing(bench, proxy, "leads_changelog", second):
         killed.kill()
+        proxy.cut()
     bench.start(PQL_STORE="memory")
     bench.wait_all_committed()
 
@@ -132,8 +134,14 @@ def test_the_last_change_is_right_whichever_route_comes_first(bench, proxy):
     killed = bench.start(PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.feed(level_of_all(bench.partitions, "basic", 1))
     bench.wait_all_committed()
-    with standing(bench, proxy, "leads_changelog", level_of_all(bench.partitions, "advanced", 2)):
+    with proxy.held(bench.topics.leads_changelog):
+        # Frozen meanwhile, it finds the events of all partitions at once, and sends their outputs together.
+        killed.freeze()
+        bench.feed(level_of_all(bench.partitions, "advanced", 2))
+        killed.thaw()
+        bench.wait_for(lambda: proxy.stands)
         killed.kill()
+        proxy.cut()
     bench.feed(level_of_all(bench.partitions, "basic", 3, away=1))
     forward(bench, 3)
     bench.start(PQL_STORE="memory")
