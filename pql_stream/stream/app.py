@@ -57,7 +57,7 @@ class ScoreApp(BatchApp):
             settings=_transport_settings(settings.session_timeout_s),
             store=STORES[settings.store],
             datadir=str(settings.data_dir),
-            consumer_group_instance_id=settings.instance_id or "",
+            consumer_group_instance_id=settings.instance_id,
         )
         self._compressing = RecordWriter(settings.connection, compression="gzip")
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)

@@ -13,23 +13,31 @@ from pql_stream.wire.packs import load_pack
 
 
 @pytest.fixture
-def app(tmp_path, monkeypatch):
+def make_app(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["pql-stream"])  # Faust reads it when it is imported
     from pql_stream.stream.app import ScoreApp, ScoreSettings
 
-    settings = ScoreSettings(
-        connection=Connection(bootstrap="127.0.0.1:9092"),
-        prefix="eu.",
-        pack=compile_pack(load_pack("pql-100")),
-        partitions=12,
-        dead_letter_partitions=12,
-        store="memory",
-        data_dir=tmp_path,
-        session_timeout_s=10,
-        instance_id="worker-1",
-        log_bug=lambda _trace: None,
-    )
-    return ScoreApp(settings, NoMeter())
+    def make(**given):
+        settings = {
+            "connection": Connection(bootstrap="127.0.0.1:9092"),
+            "prefix": "eu.",
+            "pack": compile_pack(load_pack("pql-100")),
+            "partitions": 12,
+            "dead_letter_partitions": 12,
+            "store": "memory",
+            "data_dir": tmp_path,
+            "session_timeout_s": 10,
+            "instance_id": "worker-1",
+            "log_bug": lambda _trace: None,
+        }
+        return ScoreApp(ScoreSettings(**settings | given), NoMeter())
+
+    return make
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app()
 
 
 async def test_the_app_opens_no_port_and_makes_no_topic(app):
@@ -64,3 +72,11 @@ async def test_every_name_on_the_cluster_has_the_prefix(app):
     assert "worker-1" == app.conf.consumer_group_instance_id
     assert ["eu.product-activity", "eu.product-activity-rekeyed"] == list(agent.channel.topics)
     assert "eu.pql-score-leads-changelog" == app.tables["leads"].changelog_topic.topics[0]
+
+
+async def test_workers_without_an_instance_id_are_no_static_members(make_app):
+    """
+    An empty instance id would be an id, and the same for all: each worker would throw the one before out.
+    """
+
+    assert make_app(instance_id=None).conf.consumer_group_instance_id is None

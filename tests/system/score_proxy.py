@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-_PRODUCE, _HEARTBEAT = 0, 12
+PRODUCE, OFFSET_COMMIT, _HEARTBEAT = 0, 8, 12
 _SIZE = struct.Struct(">i")
 _API_KEY = struct.Struct(">h")
 
@@ -29,8 +29,8 @@ class HoldingProxy:
         self._broker = (host, int(port))
         self._listener = socket.create_server((host, 0))
         self._changed = threading.Condition()
-        self._held: bytes | None = None
-        self._standing = 0
+        self._held: set[tuple[int, bytes]] = set()
+        self._standing: list[bytes] = []
         self.heartbeats = 0
         self._sockets: list[socket.socket] = []
         ours: int = self._listener.getsockname()[1]
@@ -43,7 +43,6 @@ class HoldingProxy:
 
     def __exit__(self, *exc_info: object) -> None:
         self.cut()
-        self._hold(None)
         # To close it would not wake up the thread that accepts; to shut it down does.
         _hang_up(self._listener)
         for open_socket in (self._listener, *self._sockets):
@@ -54,24 +53,22 @@ class HoldingProxy:
         for open_socket in self._sockets:
             _hang_up(open_socket)
 
-    @property
-    def stands(self) -> bool:
-        """A request is being held."""
-        return self._standing > 0
+    def stands(self, name: str) -> bool:
+        """A request that names *name* is being held."""
+        return any(name.encode() in frame for frame in list(self._standing))
 
     @contextmanager
-    def held(self, topic: str) -> Iterator[None]:
-        """Hold what is written to *topic*; behind the block it goes its way."""
-        self._hold(topic.encode())
+    def held(self, name: str, kind: int = PRODUCE) -> Iterator[None]:
+        """Hold requests of *kind* that name *name*, a topic or a group; behind the block they go their way."""
+        rule = (kind, name.encode())
+        with self._changed:
+            self._held.add(rule)
         try:
             yield
         finally:
-            self._hold(None)
-
-    def _hold(self, topic: bytes | None) -> None:
-        with self._changed:
-            self._held = topic
-            self._changed.notify_all()
+            with self._changed:
+                self._held.discard(rule)
+                self._changed.notify_all()
 
     def _accept(self) -> None:
         while True:
@@ -94,9 +91,9 @@ class HoldingProxy:
     def _wait_while_held(self, frame: bytes) -> None:
         with self._changed:
             if self._is_held(frame):
-                self._standing += 1
+                self._standing.append(frame)
                 self._changed.wait_for(lambda: not self._is_held(frame))
-                self._standing -= 1
+                self._standing.remove(frame)
 
     def _answers(self, broker: socket.socket, client: socket.socket) -> None:
         for frame in _frames(broker):
@@ -104,7 +101,7 @@ class HoldingProxy:
         _hang_up(client)
 
     def _is_held(self, frame: bytes) -> bool:
-        return self._held is not None and _api_key(frame) == _PRODUCE and self._held in frame
+        return any(kind == _api_key(frame) and name in frame for kind, name in self._held)
 
 
 def _api_key(frame: bytes) -> int:

@@ -12,23 +12,25 @@ from score_bench import ScoreBench
 from score_checks import faults, repeats
 from score_expected import Run
 from score_feed import Placed, place, population, slices
-from score_proxy import HoldingProxy
+from score_proxy import OFFSET_COMMIT, HoldingProxy
 
+from pql_stream.stream.names import APP_ID
+from pql_stream.stream.transport.settings import TransportSettings
 from tests.oracle.murmur2 import partition_of_lead
 from tests.oracle.render import Record
 
 pytestmark = pytest.mark.system
 
 PARTITIONS = 4
-LEADS = 40
+BATCH_RECORDS_MAX = TransportSettings().batch_records_max
 AT_MS = 1_767_571_200_000
 SEND_AND_STORE = ("score_changed", "leads_changelog")
 
 
 @pytest.fixture
-def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
-    """Topics of four partitions, or as many as the test says, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=getattr(request, "param", PARTITIONS))
+def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
+    """Topics of four partitions, and no worker yet."""
+    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS)
     made.create_topics()
     yield made
     made.close()
@@ -54,9 +56,10 @@ def standing(bench: ScoreBench, proxy: HoldingProxy, topic: str, part: Placed) -
 
     By then it has committed whatever it thinks is done; behind the block what is under way arrives.
     """
-    with proxy.held(getattr(bench.topics, topic)):
+    name = getattr(bench.topics, topic)
+    with proxy.held(name):
         bench.feed(part)
-        bench.wait_for(lambda: proxy.stands)
+        bench.wait_for(lambda: proxy.stands(name))
         # A heartbeat every 0.6 s, a commit every 0.5 s.
         heartbeats = proxy.heartbeats
         bench.wait_for(lambda: proxy.heartbeats >= heartbeats + 2)
@@ -123,62 +126,52 @@ def test_leads_on_two_routes_end_right_after_a_kill(bench, proxy):
     assert [] == faults(Run.of(bench))
 
 
-@pytest.mark.parametrize("bench", [12], indirect=True, ids=lambda count: f"{count} partitions")
-def test_the_last_change_is_right_whichever_route_comes_first(bench, proxy):
+def test_the_last_change_is_right_when_the_other_route_comes_first(bench, proxy):
     """
     A change is written and its row is not; after the restart an event of the other route comes first and
-    makes the change void before it is made again: something must put it right.
+    makes the change void before it is made again: something must put the last change right.
 
-    Which route comes first is a toss for each partition, so there are many.
+    It comes first because the batch that stands before the change's has as many records as a batch can have.
     """
+    home = partition_of_lead("u1", PARTITIONS)
     killed = bench.start(PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
-    bench.feed(level_of_all(bench.partitions, "basic", 1))
+    bench.feed([(home, level("basic", 1))])
     bench.wait_all_committed()
-    with proxy.held(bench.topics.leads_changelog):
-        # Frozen meanwhile, it finds the events of all partitions at once, and sends their outputs together.
-        killed.freeze()
-        bench.feed(level_of_all(bench.partitions, "advanced", 2))
-        killed.thaw()
-        bench.wait_for(lambda: proxy.stands)
+    group, changelog = f"{bench.prefix}{APP_ID}", bench.topics.leads_changelog
+    with proxy.held(group, OFFSET_COMMIT), proxy.held(changelog):
+        bench.feed([(home, Record(None, (), b"nobody", AT_MS))] * BATCH_RECORDS_MAX)
+        bench.feed([(home, level("advanced", 2))])
+        bench.wait_for(lambda: proxy.stands(changelog))
         killed.kill()
         proxy.cut()
-    bench.feed(level_of_all(bench.partitions, "basic", 3, away=1))
-    forward(bench, 3)
+    bench.feed([((home + 1) % PARTITIONS, level("basic", 3))])
+    forward_last(bench, (home + 1) % PARTITIONS)
     bench.start(PQL_STORE="memory")
     bench.wait_all_committed()
 
     assert [] == faults(Run.of(bench))
 
 
-def level_of_all(partitions: int, level: str, number: int, *, away: int = 0) -> Placed:
-    """Event *number* of every lead says its compliance level; it lies *away* partitions from the lead's own."""
-    placed: Placed = []
-    for lead_id in (f"lead-{n}" for n in range(LEADS)):
-        fields = {"event_id": f"{lead_id}-{number}", "user_id": lead_id, "properties": {"level": level}}
-        fields |= {"event": "compliance_level_changed", "occurred_at": AT_MS + number}
-        partition = (partition_of_lead(lead_id, partitions) + away) % partitions
-        placed.append((partition, Record(json.dumps(fields).encode(), (), lead_id.encode(), AT_MS + number)))
-    return placed
+def level(word: str, number: int) -> Record:
+    """Event *number* of the lead u1 says its compliance level."""
+    fields = {"event_id": f"e{number}", "user_id": "u1", "properties": {"level": word}}
+    fields |= {"event": "compliance_level_changed", "occurred_at": AT_MS + number}
+    return Record(json.dumps(fields).encode(), (), b"u1", AT_MS + number)
 
 
-def forward(bench: ScoreBench, number: int) -> None:
-    """Forward event *number* of every lead, as another worker that has the wrong partitions would."""
+def forward_last(bench: ScoreBench, partition: int) -> None:
+    """Forward the last record of *partition* to where u1 belongs, as another worker that owns it would."""
     (activity,) = bench.read(bench.topics.activity)
-    for record in activity:
-        fields = json.loads(record.value or b"")
-        if fields["event_id"] == f"{fields['user_id']}-{number}":
-            bench.produce(
-                bench.topics.activity_rekeyed,
-                partition_of_lead(fields["user_id"], bench.partitions),
-                record.key,
-                record.value,
-                headers=[
-                    ("pql-origin-topic", record.topic.encode()),
-                    ("pql-origin-partition", str(record.partition).encode()),
-                    ("pql-origin-offset", str(record.offset).encode()),
-                    ("pql-origin-timestamp", str(record.timestamp_ms).encode()),
-                ],
-            )
+    record = [record for record in activity if record.partition == partition][-1]
+    origin = (record.topic, record.partition, record.offset, record.timestamp_ms)
+    names = ("pql-origin-topic", "pql-origin-partition", "pql-origin-offset", "pql-origin-timestamp")
+    bench.produce(
+        bench.topics.activity_rekeyed,
+        partition_of_lead("u1", PARTITIONS),
+        record.key,
+        record.value,
+        headers=[(name, str(value).encode()) for name, value in zip(names, origin, strict=True)],
+    )
     bench.flush()
 
 

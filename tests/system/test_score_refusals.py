@@ -63,28 +63,25 @@ def test_partition_counts_that_do_not_fit_are_refused(bench, topic):
 
 def test_the_state_of_another_pack_is_refused(bench):
     """
-    A state directory that was built with one pack is not continued with another, at the start; nor is the
-    changelog's state, at the first event of a lead that has a row.
+    State that was built with one pack is not continued with another, neither that of the directory nor, with
+    an empty one, that of the changelog; both packs are named.
     """
     bench.create_topics()
-    fed = place(population(21, leads=4, events=60, dirt=0), 4, seed=21)
-    bench.feed(fed)
+    bench.feed(place(population(21, leads=4, events=60, dirt=0), 4, seed=21))
     first = bench.start("a")
     bench.wait_all_committed()
     first.stop()
-    of_directory = refusal_of(bench, bench.start("a", PQL_PACK="pql-100-linear"))
-    other = bench.start("b", PQL_PACK="pql-100-linear")
-    bench.feed(fed)
-    of_changelog = refusal_of(bench, other)
+    for name in ("a", "b"):
+        said = refusal_of(bench, bench.start(name, PQL_PACK="pql-100-linear"))
 
-    assert "pack was pql-100, is pql-100-linear" in of_directory
-    assert "built with pack pql-100 version 1" in of_changelog
+        assert "pql-100 " in said or "pql-100," in said
+        assert "pql-100-linear" in said
 
 
 def test_a_row_of_a_later_version_is_refused(bench):
     """
-    A row that a newer program wrote ends the worker at the first event of its lead, and nothing of that
-    event is written or committed.
+    A row that a newer program wrote ends the worker, and nothing of its lead's next event is written or
+    committed.
     """
     bench.create_topics()
     home = partition_of_lead("u1", 4)
