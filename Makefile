@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/pql-stream demo
 
 test: $(READY)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -27,7 +27,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m pytest tests/bench -s
+	$(BIN)/python -m pytest tests/bench -s -q -o python_files='bench_*.py'
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -59,7 +59,7 @@ class ScoreApp(BatchApp):
             datadir=str(settings.data_dir),
             consumer_group_instance_id=settings.instance_id,
         )
-        self._compressing = RecordWriter(settings.connection, compression="gzip")
+        self._compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
         outbox = Outbox(
             topics,

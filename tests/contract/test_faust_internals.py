@@ -172,7 +172,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "faust.stores.rocksdb:Store": ("offset_key",),
     "faust.app.base:App": ("rebalancing",),
     "faust.types.app:AppT": ("consumer_generation_id", "in_recovery"),
-    "mode.services:Service": ("_crashed", "_stopped"),
+    "mode.services:Service": ("_crash", "_crashed", "_stopped"),
     "mode.threads:ServiceThread": ("thread_loop",),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
         "_closed",

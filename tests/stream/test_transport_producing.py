@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from pql_stream.errors import BrokerError, RecordTooLarge
+from pql_stream.errors import BrokerError, RecordTooLarge, StreamLost
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.transport.lease import Lease, boottime_s
 from pql_stream.stream.transport.producing import (
     RECORD_BYTES_MAX,
     OutRecord,
@@ -31,10 +32,17 @@ def topic(kafka, topic_prefix: str):
     kafka.delete_topics(topic_prefix)
 
 
+def valid_lease() -> Lease:
+    """The lease of a member that nobody doubts."""
+    lease = Lease(3600)
+    lease.renew(boottime_s())
+    return lease
+
+
 @pytest.fixture
 async def writer(kafka) -> AsyncIterator[RecordWriter]:
     """A connected writer."""
-    made = RecordWriter(Connection(bootstrap=kafka.bootstrap))
+    made = RecordWriter(Connection(bootstrap=kafka.bootstrap), valid_lease())
     await made.start()
     yield made
     await made.stop()
@@ -148,4 +156,45 @@ async def test_a_writer_that_is_not_connected_says_so(kafka):
     Writing before `start` or after `stop` is an error, and nothing hangs.
     """
     with pytest.raises(BrokerError):
-        await RecordWriter(Connection(bootstrap=kafka.bootstrap)).send("topic", 0, [small(0)])
+        await RecordWriter(Connection(bootstrap=kafka.bootstrap), valid_lease()).send("topic", 0, [small(0)])
+
+
+async def test_nothing_is_written_without_the_lease(kafka, topic):
+    """
+    A worker that was frozen between its question for the lease and the socket drops the write when it wakes up.
+    """
+    lease = valid_lease()
+    writer = RecordWriter(Connection(bootstrap=kafka.bootstrap), lease)
+    await writer.start()
+    try:
+        await writer.send(topic, 0, [small(0)])
+        lease.lose()
+        with pytest.raises(StreamLost):
+            await writer.send(topic, 0, [small(1)])
+    finally:
+        await writer.stop()
+
+    assert [b"0"] == [key for key, _ in await written(kafka.bootstrap, topic)]
+
+
+async def test_a_write_waits_for_a_lease_in_doubt(kafka, topic):
+    """
+    After an outage of the broker the lease has run out, and nobody has taken the partition: the write goes out when
+    the group has answered again.
+    """
+    lease = Lease(3600)
+    lease.renew(boottime_s() - 7200)
+    writer = RecordWriter(Connection(bootstrap=kafka.bootstrap), lease)
+    await writer.start()
+    try:
+        sending = asyncio.ensure_future(writer.send(topic, 0, [small(0)]))
+        done, _ = await asyncio.wait({sending}, timeout=0.5)
+
+        assert not done
+
+        lease.renew(boottime_s())
+        await sending
+    finally:
+        await writer.stop()
+
+    assert [b"0"] == [key for key, _ in await written(kafka.bootstrap, topic)]

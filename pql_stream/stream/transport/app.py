@@ -73,7 +73,7 @@ class BatchApp(faust.App):
         self.connection = connection
         self.settings = settings
         self.lease = Lease(settings.lease_s)
-        self.writer = RecordWriter(connection)
+        self.writer = RecordWriter(connection, self.lease)
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),
@@ -100,6 +100,11 @@ class BatchApp(faust.App):
             WriterService(self.writer, loop=self.loop, beacon=self.beacon),
             *super().on_init_dependencies(),
         ]
+
+    def _crash(self, reason: BaseException) -> None:
+        """Keep the first reason: what else falls over on the way out is not why."""
+        if self.crash_reason is None:
+            super()._crash(reason)
 
     @property
     def batch_consumer(self) -> Consumer:

@@ -262,7 +262,8 @@ class Consumer(driver.Consumer):
                     await self._step()
                 else:
                     await self.wait(self.can_resume_flow.wait())
-        except ConsumerStoppedError:
+        except (asyncio.CancelledError, ConsumerStoppedError):
+            # Faust would take the end of this loop, which a stop cancels, for a crash.
             if not self.app.should_stop:
                 raise
         except Exception as exc:

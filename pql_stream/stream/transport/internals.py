@@ -13,6 +13,7 @@ Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
 | `_new_consumer_thread` | faust aiokafka Consumer | our thread |
 | `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500) |
 | `_seek_wait` | AIOKafkaConsumerThread | number the seeks of changelogs |
+| `_crash` | mode Service | the first reason of a crash is the one |
 | `_compile_decode` | faust Topic | nothing is decoded |
 | `_new_store_by_url` | faust Collection | our stores, without entry points |
 | `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
@@ -39,6 +40,7 @@ Read or called:
 | `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
 | `state_value`, `has_valid_position`, `position` | aiokafka TopicPartitionState of an assignment | the position, without waiting |
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
+| `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
 
 Their order of steps is relied upon, so a change must be read before an upgrade:
@@ -63,10 +65,13 @@ from aiokafka.protocol.group import (
     HeartbeatRequest,
     SyncGroupRequest,
 )
+from aiokafka.protocol.produce import ProduceRequest
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from collections.abc import Callable
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
     from faust.tables.recovery import Recovery
     from faust.types import AppT
     from mode import Service, ServiceT
@@ -141,6 +146,18 @@ def watch_answers(consumer: AIOKafkaConsumer, lease: Lease) -> None:
         return answer
 
     coordinator._send_req = send_and_note
+
+
+def guard_writes(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
+    """Call *check* right before a batch is handed to the socket; the KafkaError that it raises is the batch's."""
+    send = producer.client.send
+
+    async def guarded_send(node_id: int, request: object, **options: Any) -> Any:  # noqa: ANN401 - aiokafka's own
+        if isinstance(request, ProduceRequest):
+            check()
+        return await send(node_id, request, **options)
+
+    producer.client.send = guarded_send
 
 
 def is_stopped(service: ServiceT) -> bool:

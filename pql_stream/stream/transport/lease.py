@@ -49,6 +49,11 @@ class Lease:
             return 0.0
         return max(0.0, self._asked_at_s + self.valid_s - self.clock())
 
+    @property
+    def is_lost(self) -> bool:
+        """The broker has said that we are out, and of no new membership yet."""
+        return self._asked_at_s is None
+
     def check(self) -> None:
         """
         Call this, or `confirm`, right before every effect that another owner must not see from us.
@@ -57,7 +62,7 @@ class Lease:
             StreamLost: the partitions may belong to somebody else by now. End the process.
         """
         if self.left_s() <= 0.0:
-            raise self._over()
+            raise self.over()
 
     async def confirm(self) -> None:
         """
@@ -76,9 +81,10 @@ class Lease:
             if self._losses != losses:
                 break
             await asyncio.sleep(_STEP_S)
-        raise self._over()
+        raise self.over()
 
-    def _over(self) -> StreamLost:
+    def over(self) -> StreamLost:
+        """What `check` raises."""
         return StreamLost(
             "the group no longer counts on this worker",
             why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",

@@ -19,6 +19,8 @@ from aiokafka.errors import (
 from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.records import OutRecord
+from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.lease import Lease
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
 BATCH_BYTES = 900_000
@@ -33,6 +35,16 @@ class Span(NamedTuple):
 
     first: int
     last: int
+
+
+class _LeaseInDoubt(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The lease has run out and the group has not spoken yet: the producer tries again."""
+
+    retriable = True
+
+
+class _LeaseLost(KafkaError):  # type: ignore[misc]  # as above
+    """The group no longer counts on us: the write is dropped."""
 
 
 class _BatchRefused(Exception):  # private, and says what happened
@@ -90,8 +102,9 @@ class RecordWriter:
     being replaced would hang.
     """
 
-    def __init__(self, connection: Connection, *, compression: str | None = None) -> None:
+    def __init__(self, connection: Connection, lease: Lease, *, compression: str | None = None) -> None:
         self._connection = connection
+        self._lease = lease
         self._compression = compression
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
@@ -115,8 +128,17 @@ class RecordWriter:
 
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = make_producer(self._connection, compression=self._compression)
+        internals.guard_writes(producer, self._check_lease)
         await producer.start()
         return producer
+
+    def _check_lease(self) -> None:
+        # Whoever sends has asked for the lease before; but a process can be frozen between that and the
+        # socket, and would then write behind the next owner's records.
+        if self._lease.is_lost:
+            raise _LeaseLost
+        if self._lease.left_s() <= 0.0:
+            raise _LeaseInDoubt
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.ensure_future(producer.stop())
@@ -136,6 +158,7 @@ class RecordWriter:
 
         Raises:
             RecordTooLarge: names the record; those before it are written.
+            StreamLost: the lease is lost; what was not on its way to the broker by then is not written.
             BrokerError: the broker refuses for another reason. What was written is not known.
         """
         spans: list[Span] = []
@@ -168,6 +191,8 @@ class RecordWriter:
                 # follows.
                 await self._replace(producer)
                 raise
+            except _LeaseLost as exc:
+                raise self._lease.over() from exc
             except KafkaError as exc:
                 raise BrokerError(f"{topic}-{partition}: {exc!r}") from exc
         raise BrokerError("the producer is not connected")
