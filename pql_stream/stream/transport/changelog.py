@@ -10,6 +10,7 @@ of their keys.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
@@ -20,6 +21,8 @@ from pql_stream.stream.transport.producing import Span
 Row = tuple[bytes, bytes | None]
 
 _ROUNDS_MAX = 20
+
+log = logging.getLogger(__name__)
 
 
 class Rows(Protocol):
@@ -140,5 +143,6 @@ class ChangelogWriter:
     def _own_rows(self, partition: int, keys: Sequence[bytes], newest: dict[bytes, bytes | None]) -> list[Row]:
         """Our row of each key: what is being written, else what the store has, else a tombstone."""
         self.repaired_count += len(keys)
+        log.warning("changelog partition %d: another worker wrote rows; writing %d again", partition, len(keys))
         stored = self._rows().get_many(partition, [key for key in keys if key not in newest])
         return [(key, newest[key] if key in newest else stored.get(key)) for key in keys]
