@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench format schemas lock clean
+.PHONY: setup demo test check bench coverage format schemas lock clean
 
 setup: $(READY)
 
@@ -28,6 +28,10 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/bench -s -q -o python_files='bench_*.py'
+
+# Every branch of the core and of the wire; the system tests run in processes that are not measured.
+coverage: $(READY)
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/replay tests/contract/test_schemas.py --cov=pql_stream.core --cov=pql_stream.wire --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -121,6 +121,8 @@ def _property_reader(source: Source) -> Callable[[Properties], Any]:
     readers: tuple[tuple[str, Reader], ...] = tuple(
         (part.property, READERS[part.read_as]) for part in source.properties
     )
+    if len(readers) == 1:
+        return _single_reader(*readers[0])
 
     def read(properties: Properties) -> Any:  # noqa: ANN401 - what the reader gives
         for name, read_value in readers:
@@ -130,6 +132,16 @@ def _property_reader(source: Source) -> Callable[[Properties], Any]:
                 if value is not None:
                     return value
         return None
+
+    return read
+
+
+def _single_reader(name: str, read_value: Reader) -> Callable[[Properties], Any]:
+    """What most sources have, without the loop."""
+
+    def read(properties: Properties) -> Any:  # noqa: ANN401 - what the reader gives
+        given = properties.get(name)
+        return None if given is None else read_value(given)
 
     return read
 
