@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
-from faust.transport.drivers import TRANSPORTS
 from mode import Service
 
 from pql_stream.stream.connection import Connection
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from pql_stream.stream.transport.driver import Consumer
 
 SCHEME = "pqlkafka"
-# For a checkout whose entry points are not installed; an installed one says the same.
-TRANSPORTS.aliases.setdefault(SCHEME, "pql_stream.stream.transport.driver:Transport")
+"""Faust finds the transport by the entry point of this name (pyproject.toml)."""
 
 
 def credentials_of(connection: Connection) -> CredentialsT | None:
