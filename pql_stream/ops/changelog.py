@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pql_stream.errors import BrokerAway, BrokerError
-from pql_stream.ops.topics.cluster import CONNECT_S_MAX, TopicCluster
+from pql_stream.ops.topics.cluster import CONNECT_S_MAX, METADATA_POLL_S, TopicCluster
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.stream.partitioner import partition_of
+
+_PASSING = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+"""What a broker says of a partition that was made, or moved, a moment ago. The client does not ask again."""
 
 SAMPLE_OFFSETS = 100
 """How far back from its end a partition is looked at for a row: what is no row there is a transaction's marker."""
@@ -81,7 +87,7 @@ def _reader(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
 
 def _records(consumer: Consumer, at: TopicPartition, offsets_max: int | None = None) -> Iterator[Message]:
     """The records of a partition up to the end that it has now: all, or those at its last *offsets_max* offsets."""
-    start, end = consumer.get_watermark_offsets(at, timeout=CONNECT_S_MAX)
+    start, end = _watermarks(consumer, at)
     if start == end:
         return
     if offsets_max is not None:
@@ -99,11 +105,23 @@ def _records(consumer: Consumer, at: TopicPartition, offsets_max: int | None = N
             yield message
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
             return  # before the end that we know: what is left there are a transaction's markers
-        elif not error.retriable():
+        else:
             raise KafkaException(error)
+
+
+def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition, and the one behind its last record."""
+    until_s = time.monotonic() + CONNECT_S_MAX
+    while True:
+        try:
+            return consumer.get_watermark_offsets(at, timeout=CONNECT_S_MAX)
+        except KafkaException as exc:
+            if exc.args[0].code() not in _PASSING or time.monotonic() > until_s:
+                raise
+        time.sleep(METADATA_POLL_S)
 
 
 def _unreadable(topic: str, error: KafkaError) -> BrokerError:
     away = error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}  # noqa: SLF001 - the client's public names
-    kind = BrokerAway if away or error.retriable() else BrokerError
+    kind = BrokerAway if away else BrokerError
     return kind(f"cannot read {topic}", why=error.str(), what_to_do="see that the brokers are up and let us read it")
