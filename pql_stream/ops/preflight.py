@@ -132,23 +132,34 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
     Raises:
         InvalidState: it was built by another app, pack or version, or for another number of partitions.
     """
+    if is_state_claimed(data_dir, identity):
+        return
     path = data_dir / STATE_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        found = json.loads(path.read_bytes()) if path.exists() else None
-        if found is None:
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(identity)))
-            partial.replace(path)
-            return
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(identity)))
+        partial.replace(path)
     except OSError as exc:
-        raise InvalidState(
-            f"the state directory {data_dir} cannot be used",
-            why=exc.strerror or str(exc),
-            what_to_do="set PQL_DATA_DIR to a directory that this user may write",
-        ) from exc
+        raise _unusable(data_dir, exc) from exc
+
+
+def is_state_claimed(data_dir: Path, identity: StateIdentity) -> bool:
+    """
+    Whether the state in *data_dir* is ours (True), or there is none (False).
+
+    Raises:
+        InvalidState: as `claim_state`.
+    """
+    path = data_dir / STATE_FILE
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else None
+    except OSError as exc:
+        raise _unusable(data_dir, exc) from exc
     except ValueError as exc:
         raise _unreadable(path, str(exc)) from exc
+    if found is None:
+        return False
     if not isinstance(found, dict):
         raise _unreadable(path, "it is no JSON object")
     if found != asdict(identity):
@@ -159,6 +170,15 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
             why="; ".join(differences),
             what_to_do="set PQL_DATA_DIR to another directory, or rebuild the state by replay",
         )
+    return True
+
+
+def _unusable(data_dir: Path, error: OSError) -> InvalidState:
+    return InvalidState(
+        f"the state directory {data_dir} cannot be used",
+        why=error.strerror or str(error),
+        what_to_do="set PQL_DATA_DIR to a directory that this user may write",
+    )
 
 
 def _unreadable(path: Path, why: str) -> InvalidState:

@@ -25,6 +25,7 @@ COMMANDS = {
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",
     "kafka": "Run a real Apache Kafka on this machine.",
+    "doctor": "Whether this machine and cluster can run a worker.",
     "config": "Settings: what they are and where they come from.",
 }
 """Command -> the line that --help shows; the module of the same name beside this file has a click command `command`."""

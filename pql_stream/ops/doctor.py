@@ -1,0 +1,201 @@
+"""Can this machine and this cluster run a worker? Looks at everything, changes nothing, says what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.errors import BrokerError, InvalidState, PqlError
+from pql_stream.ops.brokers.jars import find_java, find_maven
+from pql_stream.ops.preflight import (
+    ClusterShape,
+    PackIdentity,
+    StateIdentity,
+    check_changelog,
+    is_state_claimed,
+    read_shape,
+)
+from pql_stream.ops.settings import Settings
+from pql_stream.ops.topics.cluster import TopicCluster
+from pql_stream.ops.topics.declarations import load_declarations
+from pql_stream.stream.names import APP_ID, prefixed
+from pql_stream.wire.packs import load_pack
+
+DISK_FREE_BYTES_MIN = 1 << 30
+"""Below it the state directory is a warning: a million leads take about half of it, and compaction as much again."""
+
+State = Literal["ok", "warning", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about *subject*; *what_to_do* is "" where there is nothing to do."""
+
+    subject: str
+    state: State
+    text: str
+    what_to_do: str = ""
+
+
+class _Doubt(PqlError):
+    """A worker would run all the same."""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """
+    One finding after the other, each as soon as it is known. What an earlier failure makes pointless is skipped.
+
+    A bad setting is no finding: `load_settings` has refused it before.
+    """
+    yield _finding("python", _python)
+    yield _finding("packages", _packages)
+    yield _finding("java", _java)
+    pack: CompiledPack | None = None
+    try:
+        pack = compile_pack(load_pack(settings.pack))
+    except PqlError as exc:
+        yield _failed("pack", exc)
+    else:
+        yield Finding("pack", "ok", f"{_identity(pack)}: {len(pack.rules)} rules, {len(pack.tiers)} tiers")
+    yield _finding("disk", lambda: _disk(settings.data_dir))
+    yield _finding("http", lambda: _http(settings.http_host, settings.http_port))
+    yield from _examine_cluster(settings, pack)
+
+
+def _examine_cluster(settings: Settings, pack: CompiledPack | None) -> Iterator[Finding]:
+    try:
+        shape = read_shape(settings.kafka_client_config(), settings.topic_prefix)
+    except PqlError as exc:
+        yield _failed("kafka", exc)
+        yield Finding("topics", "skipped", "without the above")
+        yield Finding("state", "skipped", "without the above")
+        return
+    yield Finding("kafka", "ok", f"{settings.bootstrap_servers}: {shape.partitions} partitions of every topic by lead")
+    yield _finding("topics", lambda: _topics(settings))
+    if pack is None:
+        yield Finding("state", "skipped", "without a pack")
+    else:
+        yield _finding("state", lambda: _state(settings, pack, shape))
+
+
+def _finding(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, "ok", look())
+    except _Doubt as exc:
+        return Finding(subject, "warning", _told(exc), exc.what_to_do)
+    except PqlError as exc:
+        return _failed(subject, exc)
+
+
+def _failed(subject: str, exc: PqlError) -> Finding:
+    return Finding(subject, "failed", _told(exc), exc.what_to_do)
+
+
+def _told(exc: PqlError) -> str:
+    return f"{exc.what}: {exc.why}" if exc.why else exc.what
+
+
+def _identity(pack: CompiledPack) -> PackIdentity:
+    return PackIdentity(pack.name, pack.version)
+
+
+def _python() -> str:
+    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _packages() -> str:
+    """The packages whose insides the transport knows are there in the very versions that it was proven with."""
+    pinned = [
+        line.split(";")[0].strip() for line in requires("pql-stream") or () if "==" in line and "extra" not in line
+    ]
+    wrong = []
+    for name, wanted in (pin.split("==") for pin in pinned):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "missing"
+        if found != wanted:
+            wrong.append(f"{name} is {found}, not {wanted}")
+    if wrong:
+        raise PqlError(
+            "packages are not those that this version was proven with",
+            why="; ".join(wrong),
+            what_to_do="install pql-stream anew, into an environment of its own",
+        )
+    return ", ".join(pinned)
+
+
+def _java() -> str:
+    try:
+        return f"{find_java()}, {find_maven()}"
+    except BrokerError as exc:
+        raise _Doubt(
+            exc.what, why=exc.why, what_to_do=f"only for `pql-stream kafka` and the system tests: {exc.what_to_do}"
+        ) from exc
+
+
+def _disk(data_dir: Path) -> str:
+    there = data_dir
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidState(
+            f"the state directory {data_dir} cannot be used",
+            why=f"{there} is not ours to write to",
+            what_to_do="set PQL_DATA_DIR to a directory that this user may write",
+        )
+    free = shutil.disk_usage(there).free
+    text = f"{data_dir.absolute()}: {free / (1 << 30):.1f} GiB free"
+    if free < DISK_FREE_BYTES_MIN:
+        raise _Doubt(text, what_to_do="make room, or set PQL_DATA_DIR to a larger disk")
+    return text
+
+
+def _http(host: str, port: int) -> str:
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0], address[1]) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address[4])
+    except OSError as exc:
+        raise _Doubt(
+            f"{host}:{port} cannot be listened on",
+            why=exc.strerror or str(exc),
+            what_to_do="fine if a worker of yours has it; else set PQL_HTTP_PORT (0 is any free port), PQL_HTTP_HOST",
+        ) from exc
+    return f"{host}:{port} is free for metrics and health"
+
+
+def _topics(settings: Settings) -> str:
+    declared = tuple(topic.on_cluster(prefix=settings.topic_prefix) for topic in load_declarations())
+    # That the counts fit together was seen before; a small cluster may well have other counts than ours.
+    found = [
+        difference
+        for difference in TopicCluster(settings.kafka_client_config()).differences(declared)
+        if difference.setting != "partitions"
+    ]
+    if found:
+        told = "; ".join(f"{one.topic}: {one.setting} is {one.actual}, declared {one.declared}" for one in found)
+        raise _Doubt(
+            f"{len(found)} settings of topics are not as declared",
+            why=told,
+            what_to_do="look with `pql-stream topics plan`, mend with `pql-stream topics apply`",
+        )
+    return f"{len(declared)} topics are as declared"
+
+
+def _state(settings: Settings, pack: CompiledPack, shape: ClusterShape) -> str:
+    identity = _identity(pack)
+    check_changelog(settings.kafka_client_config(), settings.topic_prefix, shape.partitions, identity)
+    if settings.store == "rocksdb":
+        app_id = prefixed(APP_ID, settings.topic_prefix)
+        is_state_claimed(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
+    return f"none, or of pack {identity}"
