@@ -14,6 +14,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pql_stream.errors import PqlError
 from pql_stream.ops.settings import LogFormat, LogLevel
 
 CHATTY_LOGGERS = ("aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode")
@@ -75,6 +76,7 @@ def configure_logging(level: LogLevel, format_: LogFormat, *, stream: TextIO | N
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),
+                say_what_to_do,
                 structlog.processors.format_exc_info,
                 redact,  # after the traceback is text, before anything is written
                 _renderer(format_, target),
@@ -87,6 +89,20 @@ def configure_logging(level: LogLevel, format_: LogFormat, *, stream: TextIO | N
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def say_what_to_do(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Put what, why and what to do in the place of a `PqlError`'s traceback: tracebacks are for bugs."""
+    error = fields.get("exc_info")
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, PqlError):
+        del fields["exc_info"]
+        told = {"what": error.what, "why": error.why, "what_to_do": error.what_to_do}
+        fields.update({name: text for name, text in told.items() if text})
+    return fields
 
 
 def redact(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:

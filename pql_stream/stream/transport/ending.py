@@ -7,8 +7,6 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from pql_stream.errors import PqlError
-
 if TYPE_CHECKING:
     from faust.types import AppT
 
@@ -26,8 +24,7 @@ async def end_process(app: AppT, exc: BaseException, *, grace_s: float = GRACE_S
     taken would never be done, and its partition would stand still. To leave hard is safe: it is the kill -9
     case, and what was not committed is read again.
     """
-    # What somebody has to act on is told in its own words; a traceback is for bugs.
-    log.critical("ending the process: %r", exc, exc_info=None if isinstance(exc, PqlError) else exc)
+    log.critical("ending the process: %r", exc, exc_info=exc)
     # A thread and not the loop's timer: the loop may be what hangs.
     timer = threading.Timer(grace_s, os._exit, (EXIT_HARD,))
     timer.daemon = True

@@ -8,6 +8,7 @@ import warnings
 import pytest
 import structlog
 
+from pql_stream.errors import BrokerError
 from pql_stream.ops.log import REDACTED, configure_logging, redact_text
 
 
@@ -61,6 +62,22 @@ def test_foreign_records_have_the_same_form(records):
         record["logger"],
     )
     assert {"event", "level", "logger", "timestamp"} == set(record)
+
+
+def test_a_fault_that_somebody_must_mend_has_no_traceback(records):
+    """
+    A library that logs a PqlError with its traceback is heard with what, why and what to do; a bug keeps it.
+    """
+    for fault in (BrokerError("no topics", why="nobody made them", what_to_do="topics apply"), ValueError("a bug")):
+        try:
+            raise fault
+        except (BrokerError, ValueError):
+            logging.getLogger("mode").exception("crashed")
+
+    told, bug = records()
+    assert ("no topics", "nobody made them", "topics apply") == (told["what"], told["why"], told["what_to_do"])
+    assert "exception" not in told
+    assert "Traceback" in bug["exception"]
 
 
 def test_there_is_one_handler_whatever_was_there(records):
