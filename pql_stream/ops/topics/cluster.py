@@ -30,6 +30,12 @@ CHANGE_S_MAX = 30.0
 
 METADATA_POLL_S = 0.05
 
+_KEYS_TO_THE_DOOR = {
+    KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",  # noqa: SLF001 - the client's public name
+    KafkaError._SSL: "KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE",  # noqa: SLF001 - as above
+}
+"""Why a broker refuses us -> the settings that it depends on. It will not change its mind by itself."""
+
 
 class TopicCluster:
     """The topics of the cluster that *client_config* (librdkafka's names) leads to."""
@@ -42,7 +48,7 @@ class TopicCluster:
             BrokerError: librdkafka cannot use the configuration.
         """
         self._bootstrap = str(client_config["bootstrap.servers"])
-        self._reasons: list[str] = []
+        self._reasons: list[KafkaError] = []
         # librdkafka would print a line for every failed connection; ours says it once.
         try:
             self._admin = AdminClient({"log_level": 0, **client_config}, error_cb=self._remember)
@@ -78,6 +84,7 @@ class TopicCluster:
 
         Raises:
             BrokerAway: the cluster does not answer.
+            BrokerError: it does not let us in.
         """
         listed = self._list()
         return {name: len(listed[name].partitions) for name in names if name in listed}
@@ -144,21 +151,32 @@ class TopicCluster:
                 time.sleep(METADATA_POLL_S)
 
     def _remember(self, error: KafkaError) -> None:
-        self._reasons.append(error.str())
+        self._reasons.append(error)
 
     def _list(self) -> dict[str, Any]:
         try:
             topics = self._admin.list_topics(timeout=CONNECT_S_MAX).topics
         except KafkaException as exc:
             self._admin.poll(0)  # calls _remember
-            raise BrokerAway(
-                f"no answer from Kafka at {self._bootstrap}",
-                why=self._reasons[0] if self._reasons else str(exc.args[0].str()),
-                what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL; "
-                "`pql-stream kafka` runs a broker on this machine",
-            ) from exc
+            raise self._no_answer(exc.args[0]) from exc
         # A topic that is being deleted is still listed, with an error.
         return {name: topic for name, topic in topics.items() if topic.error is None}
+
+    def _no_answer(self, error: KafkaError) -> BrokerError:
+        for reason in self._reasons:
+            settings = _KEYS_TO_THE_DOOR.get(reason.code())
+            if settings is not None:
+                return BrokerError(
+                    f"Kafka at {self._bootstrap} does not let us in",
+                    why=reason.str(),
+                    what_to_do=f"look at {settings}",
+                )
+        return BrokerAway(
+            f"no answer from Kafka at {self._bootstrap}",
+            why=(self._reasons[0] if self._reasons else error).str(),
+            what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL; "
+            "`pql-stream kafka` runs a broker on this machine",
+        )
 
     def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
