@@ -1,6 +1,6 @@
 """Rules as flat code beside the same rules read off their data, band by band."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pql_stream.core.features import MEMBER_BYTES, Feature
@@ -39,7 +39,8 @@ COUNT, DAYS, START, END, NUMBER, WORD, PEAK, FLAG = SLOTS
 numbers = st.sampled_from([0, 0.01, 0.5, 1, 1.239, 2, 3, 5, 7, 8, 9.999, 40, 1e15, 2**60, 1e308])
 points = st.sampled_from([0, 1, 33, 101, 500, 1000, 10_000])
 bounds = st.lists(numbers, min_size=1, max_size=4, unique=True).map(sorted)
-sources = st.sampled_from([COUNT, DAYS, NUMBER, PEAK, SecondsBetween(START, END)])
+SPAN = SecondsBetween(START, END)
+sources = st.sampled_from([COUNT, DAYS, NUMBER, PEAK, SPAN, SPAN])
 
 
 def bands(*, may_be_above: bool) -> st.SearchStrategy[tuple[Band, ...]]:
@@ -141,6 +142,7 @@ def shown_number(source, highest, values):
     return min(value, highest) if source in {COUNT, DAYS} else cut(value)
 
 
+@settings(max_examples=300)
 @given(st.lists(rules, min_size=1, max_size=4), features)
 def test_flat_rules_are_the_rules(chosen, values):
     """Any rule over any features gives the points, and shows the input, that its data says."""
