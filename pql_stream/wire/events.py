@@ -16,7 +16,7 @@ from pql_stream.wire.forms.plain import plain_event
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
 from pql_stream.wire.forms.segment import is_segment, read_segment
 from pql_stream.wire.headers import Headers
-from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
+from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECT_START, OBJECTS_ONLY_BYTES_MAX, is_too_deep
 from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
 
 RECORD_BYTES_MAX: Final = 1024 * 1024
@@ -53,9 +53,10 @@ def decode_event(
     except JSONDecodeError:
         # The parser's exception carries the whole record, so it is not passed on.
         raise _why_no_json(value) from None
-    # Most records are settled before the question: no array, and too short for so many objects, or too few of them.
+    # What settles most records without a call: no array, and too short for so many objects, or too few of them.
     if (
-        ARRAY_START in value or (len(value) > OBJECTS_ONLY_BYTES_MAX and value.count(b"{") > DEPTH_MAX)
+        ARRAY_START in value
+        or (len(value) > OBJECTS_ONLY_BYTES_MAX and OBJECT_START in value.replace(b"{", b" ", DEPTH_MAX))
     ) and is_too_deep(value):
         raise _too_deep()
     if record.__class__ is not dict:
