@@ -30,7 +30,7 @@ class Contribution(msgspec.Struct, frozen=True):
     moved_by: EventRef | None
 
 
-class ScoreChange(msgspec.Struct, frozen=True):
+class ScoreChange(msgspec.Struct, frozen=True, gc=False):
     """
     The points of some rule of a lead changed.
 

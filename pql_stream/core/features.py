@@ -16,8 +16,8 @@ maximum         number                                                     None
 minimum         number                                                     None
 
 The members of a distinct set lie one behind the other in one bytes object, eight bytes each, rising.
-A set of Python objects would take four to ten times the memory and, where there are more leads than
-fit a processor's cache, as many times the time to read a row and write it.
+A set of Python objects would take ten times the memory, and half as much time again to read a row and
+write it. The price: a member that is new takes its place at half a microsecond more.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _conditional(fold: Fold, where: tuple[Condition, ...]) -> Fold:
     def conditional(value: FeatureValue, event: ProductEvent) -> FeatureValue:
         for name, words in conditions:
             given = event.properties.get(name)
-            # Most producers leave it out, or write the word as it is compared; the rest is asked for.
+            # Most producers leave it out, or write the word as it is compared, which the pack's words are.
             if (given.__class__ is str or given is None) and given in words:
                 continue
             if not _holds(given, words):

@@ -56,9 +56,9 @@ class ModelPack(msgspec.Struct, frozen=True):
     profile: tuple[str, ...] = ()
 
 
-Reader = tuple[int, Callable[[Features], int]]
+PlacedRule = tuple[int, Callable[[Features], int]]
 """(place of a rule, its points)"""
-Step = tuple[int, Fold, tuple[Reader, ...]]
+Step = tuple[int, Fold, tuple[PlacedRule, ...]]
 """(slot of a feature, its fold, the rules that read it)"""
 Plan = tuple[Step, ...]
 """What an event of one name does."""

@@ -120,13 +120,13 @@ def linear_count(points_max: int, points_each: int) -> int:
     return -(-points_max // points_each)
 
 
-def cut(number: Number | None) -> Number | None:
+def cut(number: RuleInput) -> RuleInput:
     """
     Two decimals, cut downwards, so that a number never shows the bound of the next band.
 
-    What is above zero stays so: bands may begin right there.
+    What is above zero stays so: bands may begin right there. What is no fraction stays as it is.
     """
-    if number.__class__ is not float or number is None:
+    if number.__class__ is not float:
         return number
     nearest = round(number, 2)
     shown = nearest if nearest <= number else round(nearest - 0.01, 2)

@@ -4,18 +4,19 @@ Scoring: the rules of a pack, written out as flat code when it is loaded.
 Rules are asked for most events that say something new, and all inputs are shown in each change, so a
 loop over bands and a call for each part would be the most of what scoring costs. Instead a rule becomes
 two expressions over `f`, the feature values of a lead: its points, and its input as people see it. Two
-bands over the count at place 3 give
+bands over the value at place 3 give
 
-    (n1 if (v := (f[3] if f[3].__class__ is int else len(f[3]) // 8)) >= n0 else n3 if v >= n2 else 0)
+    (0 if (v := f[3]) is None else (n2 if v >= n4 else (n1 if v >= n3 else 0)))
 
-where n0 to n3 are names in a namespace that holds the bands' numbers. Nothing that the author of a pack
+where n1 to n4 are names in a namespace that holds the bands' numbers. Nothing that the author of a pack
 wrote becomes code, neither words nor numbers: an expression is made of places of features, of names
-made here, and of what stands in this file.
+made here, and of what stands in this file. A pack may have thousands of bands, parts and rules, so
+nothing nests by their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -86,9 +87,7 @@ class RuleCompiler:
 
     def sums(self, parts: Mapping[str, Iterable[int]]) -> Callable[[tuple[int, ...]], dict[str, int]]:
         """Of a tuple the sums of some *parts*, given by the places of their members."""
-        return self._function(
-            self._object((name, " + ".join(f"f[{i}]" for i in places) or "0") for name, places in parts.items())
-        )
+        return self._function(self._object((name, _sum(f"f[{i}]" for i in places)) for name, places in parts.items()))
 
     def _function(self, expression: Expression) -> Callable[[Features], Any]:
         made: Callable[[Features], Any] = eval(f"lambda f: {expression}", self._names)  # noqa: S307 - see above: of ours
@@ -129,17 +128,16 @@ class RuleCompiler:
                 return f"max(0, {', '.join(self._points(part) for part in rule.of)})"
 
     def _at_least_points(self, rule: AtLeastRule) -> Expression:
-        falling = "".join(
-            f"{self._name(band.points)} if v {'>' if band.above else '>='} {self._name(band.bound)} else "
-            for band in reversed(rule.bands)
-        )
-        return f"(0 if (v := {self._number(rule.input)}) is None else {falling}0)"
+        given = ["0", *(self._name(band.points) for band in rule.bands)]
+        reached = [f"v {'>' if band.above else '>='} {self._name(band.bound)}" for band in rule.bands]
+        return f"(0 if (v := {self._number(rule.input)}) is None else {_after_the_last(reached, given)})"
 
     def _below_points(self, rule: BelowRule) -> Expression:
-        rising = "".join(f"{self._name(band.points)} if v < {self._name(band.bound)} else " for band in rule.bands)
+        given = [*(self._name(band.points) for band in rule.bands), "0"]
+        missed = [f"v >= {self._name(band.bound)}" for band in rule.bands]
         # Unknown earns nothing, exactly like too late, and so does less than nothing: a first success
         # before the trial began is a fault of somebody's clock.
-        return f"(0 if (v := {self._number(rule.input)}) is None or v < 0 else {rising}0)"
+        return f"(0 if (v := {self._number(rule.input)}) is None or v < 0 else {_after_the_last(missed, given)})"
 
     def _linear_points(self, rule: LinearRule) -> Expression:
         points_max = self._name(rule.points_max)
@@ -148,7 +146,7 @@ class RuleCompiler:
             f"(int(min(v * {self._name(each)}, {points_max})) if (v := {self._number(name)}) else 0)"
             for name, each in rule.points_each
         ]
-        return parts[0] if len(parts) == 1 else f"min({' + '.join(parts)}, {points_max})"
+        return parts[0] if len(parts) == 1 else f"min({_sum(parts)}, {points_max})"
 
     def _shown(self, rule: Rule) -> Expression:
         """The input as people see it: several side by side, by what they are called."""
@@ -177,3 +175,21 @@ class RuleCompiler:
 
     def _object(self, parts: Iterable[tuple[str, Expression]]) -> Expression:
         return f"{{{', '.join(f'{self._name(name)}: {part}' for name, part in parts)}}}"
+
+
+def _after_the_last(tests: Sequence[Expression], outcomes: Sequence[Expression]) -> Expression:
+    """
+    The outcome behind the last of *tests* that holds, the first of the outcomes if none does.
+
+    Where a test holds so do all before it, so half of them are settled by the one in the middle.
+    """
+    if not tests:
+        return outcomes[0]
+    middle = len(tests) // 2
+    behind = _after_the_last(tests[middle + 1 :], outcomes[middle + 1 :])
+    before = _after_the_last(tests[:middle], outcomes[: middle + 1])
+    return f"({behind} if {tests[middle]} else {before})"
+
+
+def _sum(parts: Iterable[Expression]) -> Expression:
+    return f"sum(({''.join(f'{part}, ' for part in parts)}))"

@@ -15,7 +15,7 @@ import msgspec
 from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
-from pql_stream.core.packs import CompiledPack, Plan, Reader
+from pql_stream.core.packs import CompiledPack, PlacedRule, Plan
 from pql_stream.core.rules import HUNDREDTHS, Features, cut
 
 Stamped = tuple[int, str, Any]
@@ -109,7 +109,7 @@ def _folded(
     """The features after *event*, and rule -> its new points, for the rules whose points it moved."""
     features = state.features
     changed: list[FeatureValue] | None = None
-    touched: list[Reader] = []
+    touched: list[PlacedRule] = []
     for slot, fold, readers in plan:
         before = features[slot] if changed is None else changed[slot]
         after = fold(before, event)
@@ -123,7 +123,7 @@ def _folded(
     return tuple(changed), _moved(state.pack.points, changed, touched) if touched else None
 
 
-def _moved(points: tuple[int, ...], features: Features, touched: list[Reader]) -> dict[int, int]:
+def _moved(points: tuple[int, ...], features: Features, touched: list[PlacedRule]) -> dict[int, int]:
     """Rule -> its new points, for the *touched* rules whose points changed."""
     return {i: after for i, points_of in touched if (after := points_of(features)) != points[i]}
 

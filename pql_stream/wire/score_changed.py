@@ -75,8 +75,8 @@ class ScoreChangedRecord(BaseModel):
     cause: CauseRecord
 
 
-# The same records once more, as the writer wants them: structs that a C loop makes of columns, and that
-# the codec writes in one go, take a quarter of the time of objects made of dicts.
+# The same records once more, as the codec wants them: structs that map() makes of columns, without a step
+# of Python for each, are made and written in less than half the time that dicts take.
 class _MovedBy(msgspec.Struct, gc=False):
     event_id: str
     topic: str

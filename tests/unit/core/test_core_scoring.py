@@ -155,6 +155,23 @@ def test_flat_rules_are_the_rules(chosen, values):
     assert tuple(shown) == compiler.inputs(chosen)(values)
 
 
+def test_thousands_of_anything_are_no_deeper_code():
+    """What a valid pack may hold of bands, parts, features and rules is more than Python nests."""
+    many = 4_000
+    banded = AtLeastRule("r", "g", many, "", PEAK, tuple(Band(bound, bound + 1) for bound in range(many)))
+    compiler = RuleCompiler(SLOTS)
+
+    assert [0, 1, 2_001, many] == [compiler.rule(banded).points((*[None] * 6, v)) for v in (None, 0.5, 2_000, 2**60)]
+    below = BelowRule("r", "g", many, "", PEAK, tuple(Band(bound, many - bound) for bound in range(1, many)))
+    assert [many - 1, 1, 0] == [compiler.rule(below).points((*[None] * 6, v)) for v in (0, many - 2, many - 1)]
+    parts = (AtLeastRule("r", "g", 5, "", PEAK, (Band(1, 5),)),) * many
+    assert 5 == compiler.rule(GreatestRule("r", "g", 5, "", parts)).points((*[None] * 6, 1))
+    each = tuple((PEAK, 1) for _ in range(many))
+    assert many == compiler.rule(LinearRule("r", "g", many, "", each)).points((*[None] * 6, 1))
+    assert {"g": many} == compiler.sums({"g": range(many)})((1,) * many)
+    assert (1,) * many == compiler.inputs(parts)((*[None] * 6, 1))
+
+
 @given(st.dictionaries(st.sampled_from(HOSTILE), st.lists(st.integers(0, 5), max_size=3)), st.tuples(*[points] * 6))
 def test_sums(parts_of_six, six):
     """Each part is the sum of its members, also one without any."""
