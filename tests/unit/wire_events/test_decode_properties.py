@@ -131,6 +131,7 @@ def test_the_shortcut_is_no_other_way(form, latest_ms):
     records += [plain | {key: value} for key in KEYS for value in (*ODD_VALUES, {"groupId": " g "}, {"groupId": 5})]
     records += [record | {"anonymous_id": "a", "anonymousId": "b"} for record in records]
     records += [NATIVE | record for record in records]
+    records += [record | {"uuid": "p1", "distinct_id": "d1"} for record in records]
 
     taken, careful = zip(*(plain_or_careful(record, latest_ms) for record in records), strict=True)
     assert careful == taken
