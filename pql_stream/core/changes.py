@@ -10,8 +10,8 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 
 
-class EventRef(msgspec.Struct, frozen=True, gc=False):
-    """An event by its id and where its record lies."""
+class EventRef(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An event by its id and where its record lies. In a row it is an array: field names would double its size."""
 
     event_id: str
     topic: str
@@ -30,7 +30,7 @@ class Contribution(msgspec.Struct, frozen=True):
     moved_by: EventRef | None
 
 
-class ScoreChange(msgspec.Struct, frozen=True):
+class ScoreChange(msgspec.Struct, frozen=True, gc=False):
     """
     The points of some rule of a lead changed.
 

@@ -8,12 +8,14 @@ needs: event name -> folds, feature -> the rules that read it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
 
 from pql_stream.core.features import Feature, FeatureValue, Fold, compile_fold
-from pql_stream.core.rules import CompiledRule, Features, Rule, RuleInput, compile_rule
+from pql_stream.core.rules import Features, Rule, RuleInput
+from pql_stream.core.scoring import CompiledRule, RuleCompiler
 from pql_stream.core.words import word
 
 _PLANS_MAX = 10_000
@@ -54,7 +56,9 @@ class ModelPack(msgspec.Struct, frozen=True):
     profile: tuple[str, ...] = ()
 
 
-Step = tuple[int, Fold, tuple[int, ...]]
+PlacedRule = tuple[int, Callable[[Features], int]]
+"""(place of a rule, its points)"""
+Step = tuple[int, Fold, tuple[PlacedRule, ...]]
 """(slot of a feature, its fold, the rules that read it)"""
 Plan = tuple[Step, ...]
 """What an event of one name does."""
@@ -65,14 +69,16 @@ class CompiledPack:
     A pack as the hot path wants it.
 
     `rules` are in the pack's order; points, inputs and "moved by" of a lead are tuples in that order.
+    `inputs` says of all rules what each looks at, as people see it; `group_points` adds up the points of
+    each group.
     """
 
     __slots__ = (
         "event_words",
         "features_unset",
-        "groups",
+        "group_points",
         "id_seed",
-        "input_functions",
+        "inputs",
         "name",
         "pack",
         "plans",
@@ -91,14 +97,14 @@ class CompiledPack:
         self.version = pack.version
         self.tiers = pack.tiers
         self.tier_floors = tuple(tier.score_from for tier in pack.tiers)
-        self.rules: tuple[CompiledRule, ...] = tuple(compile_rule(rule, slots) for rule in pack.rules)
-        self.groups = {
-            group.name: tuple(i for i, rule in enumerate(self.rules) if rule.group == group.name)
-            for group in pack.groups
-        }
+        compiler = RuleCompiler(slots)
+        self.rules: tuple[CompiledRule, ...] = tuple(compiler.rule(rule) for rule in pack.rules)
+        self.group_points: Callable[[tuple[int, ...]], dict[str, int]] = compiler.sums(
+            {group.name: [i for i, rule in enumerate(pack.rules) if rule.group == group.name] for group in pack.groups}
+        )
         self.features_unset: tuple[FeatureValue, ...] = tuple(feature.unset for feature in pack.features)
         self.points_unset = tuple(rule.points(self.features_unset) for rule in self.rules)
-        self.input_functions = tuple(rule.input for rule in self.rules)
+        self.inputs: Callable[[Features], tuple[RuleInput, ...]] = compiler.inputs(pack.rules)
         # Part of every change id, hashed once. Parts of an id are led by their length: none run together.
         self.id_seed = blake2b(f"{len(pack.name)}:{pack.name}{pack.version}:".encode(), digest_size=16)
         self.profile_slots = tuple((name, slots[name][0]) for name in pack.profile)
@@ -124,14 +130,6 @@ class CompiledPack:
         """The tier of *score* hundredths."""
         return self.tiers[self.tier_place(score)]
 
-    def group_points(self, points: tuple[int, ...]) -> dict[str, int]:
-        """Group -> its part of *points*, which has every rule's hundredths."""
-        return {group: sum([points[i] for i in members]) for group, members in self.groups.items()}
-
-    def inputs(self, features: Features) -> tuple[RuleInput, ...]:
-        """What each rule looks at, as people see it."""
-        return tuple([shown(features) for shown in self.input_functions])
-
 
 def compile_pack(pack: ModelPack) -> CompiledPack:
     """*pack*, which has no problems, ready to score."""
@@ -141,7 +139,7 @@ def compile_pack(pack: ModelPack) -> CompiledPack:
 def _plans(pack: ModelPack, rules: tuple[CompiledRule, ...]) -> dict[str, Plan]:
     steps: dict[str, list[Step]] = {}
     for slot, feature in enumerate(pack.features):
-        readers = tuple(i for i, rule in enumerate(rules) if feature.name in rule.reads)
+        readers = tuple((i, rule.points) for i, rule in enumerate(rules) if feature.name in rule.reads)
         for source in feature.sources:
             fold = compile_fold(feature, source)
             for event in source.events:

@@ -15,7 +15,7 @@ import msgspec
 from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
-from pql_stream.core.packs import CompiledPack, Plan
+from pql_stream.core.packs import CompiledPack, PlacedRule, Plan
 from pql_stream.core.rules import HUNDREDTHS, Features, cut
 
 Stamped = tuple[int, str, Any]
@@ -73,31 +73,29 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
     occurred_at_ms = event.occurred_at_ms
     if state is None:
         state = _unseen(occurred_at_ms, pack)
-    plan = pack.plans.get(event.name)
-    if plan is None:
-        plan = pack.plan(event.name)
-    features, touched = _folded(state.features, event, plan) if plan else (state.features, None)
-    first, last = state.first_seen_at_ms, state.last_seen_at_ms
+    first, last, account = state.first_seen_at_ms, state.last_seen_at_ms, state.account
     if occurred_at_ms < first:
         first = occurred_at_ms
     elif occurred_at_ms > last:
         last = occurred_at_ms
-    account = state.account
     if event.account_id is not None:
         stamped = (occurred_at_ms, event.event_id, event.account_id)
         if account is None or stamped > account:
             account = stamped
-    moved = _moved(state.pack.points, features, touched, pack) if touched else None
-    if moved is None:
-        if (
-            features is state.features
-            and account is state.account
-            and first is state.first_seen_at_ms
-            and last is state.last_seen_at_ms
-        ):
-            return Step(state, None, None)
-        return Step(LeadState(first, last, account, features, state.pack), None, None)
-    return _scored(LeadState(first, last, account, features, state.pack), moved, event, pack)
+    plan = pack.plans.get(event.name)
+    if plan is None:
+        plan = pack.plan(event.name)
+    features, moved = _folded(state, event, plan) if plan else (state.features, None)
+    if moved:
+        return _scored(LeadState(first, last, account, features, state.pack), moved, event, pack)
+    if (
+        features is state.features
+        and account is state.account
+        and first is state.first_seen_at_ms
+        and last is state.last_seen_at_ms
+    ):
+        return Step(state, None, None)
+    return Step(LeadState(first, last, account, features, state.pack), None, None)
 
 
 def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
@@ -106,29 +104,28 @@ def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
 
 
 def _folded(
-    features: tuple[FeatureValue, ...], event: ProductEvent, plan: Plan
-) -> tuple[tuple[FeatureValue, ...], list[int] | None]:
-    """The features after *event*, and the rules that read one that changed (None if none did)."""
+    state: LeadState, event: ProductEvent, plan: Plan
+) -> tuple[tuple[FeatureValue, ...], dict[int, int] | None]:
+    """The features after *event*, and rule -> its new points, for the rules whose points it moved."""
+    features = state.features
     changed: list[FeatureValue] | None = None
-    touched: list[int] | None = None
+    touched: list[PlacedRule] = []
     for slot, fold, readers in plan:
         before = features[slot] if changed is None else changed[slot]
         after = fold(before, event)
         if after is not before:
-            if changed is None or touched is None:
-                changed, touched = list(features), []
+            if changed is None:
+                changed = list(features)
             changed[slot] = after
             touched += readers
-    return (features if changed is None else tuple(changed)), touched
+    if changed is None:
+        return features, None
+    return tuple(changed), _moved(state.pack.points, changed, touched) if touched else None
 
 
-def _moved(
-    points: tuple[int, ...], features: Features, touched: list[int], pack: CompiledPack
-) -> dict[int, int] | None:
-    """Rule -> its new points, for the *touched* rules whose points changed; None if none did."""
-    rules = pack.rules
-    moved = {i: after for i in touched if (after := rules[i].points(features)) != points[i]}
-    return moved or None
+def _moved(points: tuple[int, ...], features: Features, touched: list[PlacedRule]) -> dict[int, int]:
+    """Rule -> its new points, for the *touched* rules whose points changed."""
+    return {i: after for i, points_of in touched if (after := points_of(features)) != points[i]}
 
 
 def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: CompiledPack) -> Step:

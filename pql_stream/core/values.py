@@ -46,7 +46,9 @@ def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 def read_label(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
     """A word; an integer is the word of its decimals, for a feature may be named by its number (R15)."""
-    return read_word(value if value.__class__ is str else read_id(value))
+    if value.__class__ is str:
+        return (word(value) or None) if len(value) <= ID_CHARS_MAX else None  # as read_word, without another call
+    return read_word(read_id(value))
 
 
 def read_number(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value

@@ -12,14 +12,18 @@ from pql_stream.errors import InvalidEvent
 from pql_stream.wire.forms.cloudevents import BINARY, STRUCTURED, binary_record, read_cloud_event
 from pql_stream.wire.forms.fields import JsonObject
 from pql_stream.wire.forms.native import read_native
+from pql_stream.wire.forms.plain import plain_event
 from pql_stream.wire.forms.posthog import is_posthog, read_posthog
-from pql_stream.wire.forms.segment import is_segment, plain_segment, read_segment
+from pql_stream.wire.forms.segment import is_segment, read_segment
 from pql_stream.wire.headers import Headers
-from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECTS_ONLY_BYTES_MAX, is_too_deep
+from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECT_START, OBJECTS_ONLY_BYTES_MAX, is_too_deep
 from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
 
 RECORD_BYTES_MAX: Final = 1024 * 1024
 """Of a record's value; what is longer is too_large (CONTRACT.md 2)."""
+
+_LATEST_THAT_LIMITS_MS: Final = LATEST_MS - AHEAD_MS_MAX
+"""The Kafka timestamps from here on leave to an event all the time there is."""
 
 
 def decode_event(
@@ -49,31 +53,28 @@ def decode_event(
     except JSONDecodeError:
         # The parser's exception carries the whole record, so it is not passed on.
         raise _why_no_json(value) from None
-    # What settles most records without a count: no array, and too few bytes for so many objects.
-    if (ARRAY_START in value or len(value) > OBJECTS_ONLY_BYTES_MAX) and is_too_deep(value):
+    # What settles most records without a call: no array, and too short for so many objects, or too few of them.
+    if (
+        ARRAY_START in value
+        or (len(value) > OBJECTS_ONLY_BYTES_MAX and OBJECT_START in value.replace(b"{", b" ", DEPTH_MAX))
+    ) and is_too_deep(value):
         raise _too_deep()
     if record.__class__ is not dict:
         raise InvalidEvent("not_object", "", "JSON, but not an object")
     latest_ms = LATEST_MS
-    if timestamp_ms is not None and 0 <= timestamp_ms < LATEST_MS - AHEAD_MS_MAX:
+    if timestamp_ms is not None and 0 <= timestamp_ms < _LATEST_THAT_LIMITS_MS:
         latest_ms = timestamp_ms + AHEAD_MS_MAX
     if headers:
         binary = binary_record(headers, record)
         if binary is not None:
             return read_cloud_event(binary, latest_ms, topic, partition, offset, names=BINARY)
-    # Most records have none of these keys, so they are looked for before anybody is asked what they mean.
-    if "specversion" in record or "messageId" in record or "distinct_id" in record:
-        return _read_foreign(record, latest_ms, topic, partition, offset)
-    return read_native(record, latest_ms, topic, partition, offset)
+    return plain_event(record, latest_ms, topic, partition, offset) or _read_carefully(
+        record, latest_ms, topic, partition, offset
+    )
 
 
-def _read_foreign(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
-    if "specversion" not in record:
-        # Most foreign records are Segment's, with nothing odd in them.
-        event = plain_segment(record, latest_ms, topic, partition, offset)
-        if event is not None:
-            return event
-    elif not is_absent(record["specversion"]):
+def _read_carefully(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
+    if not is_absent(record.get("specversion")):
         return read_cloud_event(record, latest_ms, topic, partition, offset, names=STRUCTURED)
     if is_segment(record):
         return read_segment(record, latest_ms, topic, partition, offset)

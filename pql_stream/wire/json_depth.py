@@ -12,6 +12,7 @@ OBJECTS_ONLY_BYTES_MAX: Final = len(b'{"":') * DEPTH_MAX + len(b"{}") + DEPTH_MA
 """Valid JSON without arrays that is no longer than this is not too deep: a level more needs a byte more."""
 
 ARRAY_START: Final = ord("[")
+OBJECT_START: Final = ord("{")
 
 _OPENERS: Final = b"[{"
 _BRACKETS: Final = b"[]{}"
@@ -27,8 +28,10 @@ def is_too_deep(text: bytes) -> bool:
 
     In text that is no JSON every closing bracket closes what was opened last, of either kind.
     """
-    arrays = text.count(b"[") if ARRAY_START in text else 0  # looking for one is ten times faster than counting
-    if text.count(b"{") + arrays <= DEPTH_MAX:
+    # Few enough of both is what most texts have. Whether any is left when so many are replaced takes a third
+    # of the time of counting them: replace() finds bytes by memchr(), count() looks at each.
+    half = DEPTH_MAX // 2
+    if OBJECT_START not in text.replace(b"{", b" ", half) and ARRAY_START not in text.replace(b"[", b" ", half):
         return False
     depth = 0
     for bracket in _STRING.sub(b"", text).translate(None, _ALL_BUT_BRACKETS):

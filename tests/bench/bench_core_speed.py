@@ -1,5 +1,6 @@
 """
-What decoding and scoring cost beside reading the JSON, which is the least that anybody could do.
+What decoding and scoring cost beside reading the JSON, which is the least that anybody could do; and
+what rows and changes cost beside the codec alone, given the same content as plain tuples and dicts.
 
 Ratios of one run, not times: both sides take turns, and the least of many rounds counts, so that the
 noise of the machine falls out.
@@ -13,20 +14,26 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
+from pql_stream.core.changes import ScoreChange
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.core.transition import LeadState, advance
 from pql_stream.testing.builders import JAN_5_MS
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.packs import load_pack
+from pql_stream.wire.rows import dump_state, load_state
+from pql_stream.wire.score_changed import encode_score_changed
 
 LEADS, EVENTS, ROUNDS = 400, 4_000, 25
 QUIET_SHARE = 0.95
 QUIET_RATIO_MAX, LOUD_RATIO_MAX = 4, 15
 """The requirements: where 95 % of the events change no rule, and where each one does."""
+ROW_RATIO_MAX, CHANGE_RATIO_MAX = 2.5, 4.5
+"""Our own: what makes a core value of a row, and back, is the codec; a change has to be put together first."""
 
 Facts = tuple[str, dict[str, Any]]
 """(event name, the properties that scoring looks at)"""
@@ -186,6 +193,35 @@ def score(stream: list[bytes], states: dict[str, LeadState], pack: CompiledPack)
     return moved
 
 
+def changes_of(stream: list[bytes], states: dict[str, LeadState], pack: CompiledPack) -> list[ScoreChange]:
+    """The changes that a loud stream makes."""
+    states = dict(states)
+    changes = []
+    for offset, value in enumerate(stream):
+        event = decode_event(value, "product-activity", 0, offset)
+        step = advance(states[event.lead_id], event, pack)
+        states[event.lead_id] = step.state
+        changes.append(step.change)
+    return changes
+
+
+def each(call: Callable[..., object], values: list[Any], *also: object) -> Callable[[], None]:
+    def run() -> None:
+        for value in values:
+            call(value, *also)
+
+    return run
+
+
+def check(what: str, contender: str, count: int, *, contender_s: float, ours_s: float, ratio_max: float) -> None:
+    """Say what *count* of each took, and that ours took at most *ratio_max* times as long."""
+    print(  # noqa: T201 - the answer of a benchmark
+        f"\n{what}: {contender} {contender_s / count * 1e6:.2f} us, ours {ours_s / count * 1e6:.2f} us, "
+        f"ratio {ours_s / contender_s:.2f} (at most {ratio_max})"
+    )
+    assert ours_s / contender_s <= ratio_max
+
+
 def least_s(*contenders: Callable[[], object]) -> list[float]:
     """The least time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
     least = [float("inf")] * len(contenders)
@@ -217,9 +253,45 @@ def test_the_price_of_scoring(make, moved_share, ratio_max):
     json_s, scored_s = least_s(lambda: read_json(stream), lambda: score(stream, states, pack))
 
     size = sum(map(len, stream)) / EVENTS
-    print(  # noqa: T201 - the answer of a benchmark
-        f"\n{moved_share:.0%} of the events move a rule, {size:.0f} bytes each: "
-        f"orjson.loads {json_s / EVENTS * 1e6:.2f} us, decode + advance {scored_s / EVENTS * 1e6:.2f} us, "
-        f"ratio {scored_s / json_s:.2f} (at most {ratio_max})"
+    what = f"{moved_share:.0%} of the events move a rule, {size:.0f} bytes each, decode + advance"
+    check(what, "orjson.loads", EVENTS, contender_s=json_s, ours_s=scored_s, ratio_max=ratio_max)
+
+
+def test_the_price_of_rows():
+    """Loading and dumping a state costs at most so many times as much as the codec alone, with the same content."""
+    pack = compile_pack(load_pack("pql-100"))
+    rows = [dump_state(state, pack) for state in prepared(random.Random(7), pack).values()]
+    # Made anew, so that the objects of each lie together, as those of a batch do.
+    states, plain = [load_state(row, pack) for row in rows], [msgspec.msgpack.decode(row) for row in rows]
+    assert rows == [dump_state(state, pack) for state in states]
+
+    decode, encode = msgspec.msgpack.Decoder().decode, msgspec.msgpack.Encoder().encode
+    decode_s, load_s, encode_s, dump_s = least_s(
+        each(decode, rows), each(load_state, rows, pack), each(encode, plain), each(dump_state, states, pack)
     )
-    assert scored_s / json_s <= ratio_max
+
+    size = sum(map(len, rows)) / LEADS
+    what = f"rows of {size:.0f} bytes"
+    check(f"{what}, load", "msgpack to lists", LEADS, contender_s=decode_s, ours_s=load_s, ratio_max=ROW_RATIO_MAX)
+    check(f"{what}, dump", "msgpack of lists", LEADS, contender_s=encode_s, ours_s=dump_s, ratio_max=ROW_RATIO_MAX)
+
+
+def test_the_price_of_a_change():
+    """Encoding a change costs at most so many times as much as orjson.dumps of the same record made of dicts."""
+    rng = random.Random(7)
+    pack = compile_pack(load_pack("pql-100"))
+    states = prepared(rng, pack)
+    changes = changes_of(loud_stream(rng), states, pack)[-LEADS:]
+    plain = [orjson.loads(encode_score_changed(change)) for change in changes]
+
+    dumps_s, encode_s = least_s(each(orjson.dumps, plain), each(encode_score_changed, changes))
+
+    size = sum(len(encode_score_changed(change)) for change in changes) / LEADS
+    check(
+        f"changes of {size:.0f} bytes",
+        "orjson.dumps",
+        LEADS,
+        contender_s=dumps_s,
+        ours_s=encode_s,
+        ratio_max=CHANGE_RATIO_MAX,
+    )

@@ -12,7 +12,6 @@ from pql_stream.wire.forms.fields import (
     read_object,
     read_user_id,
 )
-from pql_stream.wire.forms.plain import plain_event
 from pql_stream.wire.times import parse_time_ms
 
 
@@ -23,22 +22,6 @@ def read_native(record: JsonObject, latest_ms: int, topic: str, partition: int, 
     Raises:
         InvalidEvent: missing_field, bad_type or bad_time.
     """
-    get = record.get
-    return plain_event(
-        get("event_id"),
-        get("user_id"),
-        get("account_id"),
-        get("event"),
-        get("occurred_at"),
-        get("properties"),
-        latest_ms,
-        topic,
-        partition,
-        offset,
-    ) or _read_fields(record, latest_ms, topic, partition, offset)
-
-
-def _read_fields(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
     # In the order of the contract's table: the first fault is the one that is named (R10).
     get = record.get
     return ProductEvent(

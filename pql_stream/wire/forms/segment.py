@@ -15,11 +15,10 @@ from pql_stream.wire.forms.fields import (
     read_object,
     read_user_id,
 )
-from pql_stream.wire.forms.plain import plain_event
 from pql_stream.wire.times import parse_time_ms
 
 # What each call says about the lead lies in `properties`, of these two in `traits`.
-_PROPERTIES_FIELD: Final = {
+PROPERTIES_FIELD: Final = {
     "track": "properties",
     "identify": "traits",
     "group": "traits",
@@ -32,28 +31,7 @@ _PROPERTIES_FIELD: Final = {
 def is_segment(record: JsonObject) -> bool:
     """Whether *record* has both marks of the form: one of the six calls, and a message id."""
     call = record.get("type")
-    return call.__class__ is str and call in _PROPERTIES_FIELD and not is_absent(record.get("messageId"))
-
-
-def plain_segment(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent | None:
-    """The event in *record*, if it is of this form and has nothing odd in it; else None: the others decide."""
-    get = record.get
-    call, context = get("type"), get("context")
-    if call.__class__ is not str or call not in _PROPERTIES_FIELD or context.__class__ is not dict:
-        return None
-    account_id = context.get("groupId")
-    return plain_event(
-        get("messageId"),
-        get("userId"),
-        get("groupId") if account_id is None else account_id,
-        get("event") if call == "track" else call,
-        get("timestamp"),
-        get(_PROPERTIES_FIELD[call]),
-        latest_ms,
-        topic,
-        partition,
-        offset,
-    )
+    return call.__class__ is str and call in PROPERTIES_FIELD and not is_absent(record.get("messageId"))
 
 
 def read_segment(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
@@ -65,7 +43,7 @@ def read_segment(record: JsonObject, latest_ms: int, topic: str, partition: int,
     """
     get = record.get
     call = record["type"]
-    properties_field = _PROPERTIES_FIELD[call]
+    properties_field = PROPERTIES_FIELD[call]
     return ProductEvent(
         read_id(get("messageId"), "messageId") or missing("messageId"),
         read_user_id(get("userId"), "userId")

@@ -1,11 +1,17 @@
 """Folds: what one event does to one feature."""
 
-import pytest
+from itertools import product
 
-from pql_stream.core.features import EMPTY, Feature, compile_fold
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pql_stream.core.features import MEMBER_BYTES, NO_MEMBERS, Feature, _added, _places, compile_fold
 from pql_stream.core.values import INT64_MAX
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from tests.unit.core.every_kind import DAY_MS, source
+
+LIKE_MEMBERS = [bytes(halves[0] * 4 + halves[1] * 4) for halves in product(([0], [1]), repeat=2)] + [b"\0\1" * 4]
 
 
 def folded(feature: Feature, *events, value=None):
@@ -37,7 +43,7 @@ def test_distinct_counts_a_thing_once():
     """Two events of one thing count as one, and the second leaves the very same object."""
     once = folded(things(), used("a"))
 
-    assert 1 == len(once)
+    assert MEMBER_BYTES == len(once)
     assert folded(things(), used("a", event_id="e2"), value=once) is once
 
 
@@ -56,29 +62,38 @@ def test_distinct_of_one_is_full_at_once():
 
 
 def test_distinct_keeps_eight_bytes_an_id():
-    """What is kept of an id fits an unsigned 64 bit integer, however long the id is."""
-    (kept,) = folded(things(), used("x" * 256))
+    """What is kept of an id is a hash of eight bytes, however long the id is."""
 
-    assert 0 <= kept < 2**64
+    assert 8 == MEMBER_BYTES == len(folded(things(), used("x" * 256)))
+
+
+@given(st.lists(st.sampled_from(LIKE_MEMBERS), max_size=10))
+def test_members_are_those_that_were_added_rising_and_once(added):
+    """Members that look like the end of one and the start of the next are neither lost nor kept twice."""
+    members = NO_MEMBERS
+    for member in added:
+        members = _added(members, member, _places(99))
+
+    assert b"".join(sorted(set(added))) == members
 
 
 def test_without_an_id_nothing_is_counted():
     """A thing that is absent or unknown does not count, unless the event itself may."""
 
-    assert EMPTY == folded(things(), used(), used(5.5), used(["a"]))
+    assert NO_MEMBERS == folded(things(), used(), used(5.5), used(["a"]))
 
 
 def test_without_an_id_the_event_may_count():
     """With or_event_id every event without an id is a thing of its own, and a repeat is the same one."""
     feature = things(or_event_id=True)
 
-    assert 2 == len(folded(feature, used(event_id="e1"), used(event_id="e2"), used(event_id="e1")))
+    assert 2 * MEMBER_BYTES == len(folded(feature, used(event_id="e1"), used(event_id="e2"), used(event_id="e1")))
 
 
 def test_event_ids_are_in_a_namespace_of_their_own():
     """R15: a thing that is called like an event is another thing."""
 
-    assert 2 == len(folded(things(or_event_id=True), used("e1"), used(event_id="e1")))
+    assert 2 * MEMBER_BYTES == len(folded(things(or_event_id=True), used("e1"), used(event_id="e1")))
 
 
 def test_distinct_days():
@@ -89,7 +104,7 @@ def test_distinct_days():
 
     two = folded(feature, before, at, later)
 
-    assert {midnight // DAY_MS - 1, midnight // DAY_MS} == two
+    assert b"".join((midnight // DAY_MS + day).to_bytes(MEMBER_BYTES) for day in (-1, 0)) == two
     assert folded(feature, at, value=two) is two
     assert 3 == folded(feature, used(occurred_at_ms=midnight + DAY_MS), value=two)
     assert 3 == folded(feature, before, value=3)

@@ -49,7 +49,7 @@ def test_a_plan_names_the_features_and_their_rules(pack):
     features = [feature.name for feature in EVERY_KIND.features]
     rules = [rule.name for rule in EVERY_KIND.rules]
 
-    planned = {features[slot]: [rules[reader] for reader in readers] for slot, _, readers in pack.plan("measured")}
+    planned = {features[slot]: [rules[place] for place, _ in readers] for slot, _, readers in pack.plan("measured")}
     assert {"peak": ["extremes"], "trough": ["extremes"]} == planned
 
 

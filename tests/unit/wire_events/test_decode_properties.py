@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.errors import InvalidEvent
+from pql_stream.wire import events
 from pql_stream.wire.events import decode_event
-from pql_stream.wire.forms import native
+from pql_stream.wire.forms.plain import plain_event
 from pql_stream.wire.times import EARLIEST_MS, LATEST_MS
 
 KEYS = [
@@ -101,17 +102,55 @@ NATIVE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("field", NATIVE)
+SEGMENT: dict[str, Any] = {
+    "type": "track",
+    "messageId": "e1",
+    "userId": "u1",
+    "groupId": "globex",
+    "context": {"groupId": "acme"},
+    "event": "login",
+    "timestamp": "2026-01-05T10:00:00.5Z",
+    "properties": {"a": 1},
+    "traits": {"b": 2},
+}
+PLAIN = {"native": NATIVE, "segment": SEGMENT, "identify": SEGMENT | {"type": "identify"}}
+
+
+def plain_or_careful(record: dict[str, Any], latest_ms: int) -> tuple[object, object]:
+    """What the shortcut makes of *record*, where it takes it, and what the readers of the forms do."""
+    careful = outcome_of(events._read_carefully, record, latest_ms)
+    return plain_event(record, latest_ms, "t", 3, 7) or careful, careful
+
+
+@pytest.mark.parametrize("form", PLAIN)
 @pytest.mark.parametrize("latest_ms", [LATEST_MS, 1767607200499], ids=["believed", "ahead"])
-def test_the_short_way_of_native_events_is_no_other_way(field, latest_ms):
-    """With any value in any field, or none, the short way and the field readers come to the same end."""
-    records = [NATIVE | {field: value} for value in ODD_VALUES]
-    records += [record | {"anonymous_id": "a"} for record in records]
-    records += [{key: value for key, value in NATIVE.items() if key != field}, NATIVE]
+def test_the_shortcut_is_no_other_way(form, latest_ms):
+    """With any value in any field, or none, or in another form's, the shortcut and the readers come to the same end."""
+    plain = PLAIN[form]
+    records = [plain] + [{key: value for key, value in plain.items() if key != field} for field in plain]
+    records += [plain | {key: value} for key in KEYS for value in (*ODD_VALUES, {"groupId": " g "}, {"groupId": 5})]
+    records += [record | {"anonymous_id": "a", "anonymousId": "b"} for record in records]
+    records += [NATIVE | record for record in records]
+    records += [record | {"uuid": "p1", "distinct_id": "d1"} for record in records]
 
-    careful = [outcome_of(native._read_fields, record, latest_ms) for record in records]
+    taken, careful = zip(*(plain_or_careful(record, latest_ms) for record in records), strict=True)
+    assert careful == taken
 
-    assert careful == [outcome_of(native.read_native, record, latest_ms) for record in records]
+
+@pytest.mark.parametrize("form", PLAIN)
+def test_the_shortcut_takes_what_is_plain(form):
+    """It is there to be taken: a record with nothing odd in it does not go the long way."""
+
+    assert plain_event(PLAIN[form], LATEST_MS, "t", 3, 7) is not None
+
+
+@settings(deadline=None)
+@given(odd_records)
+def test_the_shortcut_is_no_other_way_for_any_record(value):
+    """Whatever fields of whatever forms come together, the shortcut and the readers come to the same end."""
+    taken, careful = plain_or_careful(json.loads(value), LATEST_MS)
+
+    assert careful == taken
 
 
 texts = st.text(st.characters(codec="utf-8"))
