@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupState,
+    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
@@ -114,8 +115,17 @@ class Worker:
 class ScoreBench:
     """Everything under one topic prefix: its topics, its records, its workers."""
 
-    def __init__(self, bootstrap: str, prefix: str, directory: Path, *, partitions: int = 4) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        directory: Path,
+        *,
+        partitions: int = 4,
+        guarantee: str = "at_least_once",
+    ) -> None:
         self.bootstrap = bootstrap
+        self.guarantee = guarantee
         self.prefix = prefix
         self.directory = directory
         self.partitions = partitions
@@ -211,6 +221,7 @@ class ScoreBench:
             "PQL_HTTP_PORT": "0",
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "PQL_LOG_FORMAT": "json",
+            "PQL_PROCESSING_GUARANTEE": self.guarantee,
         }
         return {**os.environ, **ours, **settings}
 
@@ -274,9 +285,39 @@ class ScoreBench:
         for topic in (self.topics.activity, self.topics.activity_rekeyed):
             committed = self.committed(topic)
             for partition, end in self.ends(topic).items():
-                if end > committed.get(partition, 0):
+                if end > committed.get(partition, 0) and self._has_record(
+                    topic, partition, committed.get(partition, 0)
+                ):
                     left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
         return left
+
+    def _has_record(self, topic: str, partition: int, start: int) -> bool:
+        """There is a record from *start* on; transactions leave offsets that have none."""
+        with self._reading({TopicPartition(topic, partition, start)}) as records:
+            return next(records, None) is not None
+
+    @contextmanager
+    def _reading(self, assigned: Collection[TopicPartition]) -> Iterator[Iterator[Stored]]:
+        """The committed records of *assigned*, from its offsets up to the ends that the partitions have now."""
+        config = {"group.id": f"{self.prefix}reader", "enable.auto.commit": False, "enable.partition.eof": True}
+        reader = Consumer({**self._client, **config})
+        reader.assign(list(assigned))
+        try:
+            yield self._read_to_ends(reader, {(at.topic, at.partition) for at in assigned})
+        finally:
+            reader.close()
+
+    def _read_to_ends(self, reader: Consumer, left: set[tuple[str, int]]) -> Iterator[Stored]:
+        until_s = time.monotonic() + WAIT_S
+        while left:
+            for message in reader.consume(1000, timeout=0.2):
+                error = message.error()
+                if error is None:
+                    yield _stored(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    left.discard((message.topic(), message.partition()))
+            assert time.monotonic() < until_s, f"{left} could not be read to the end"
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
@@ -313,21 +354,12 @@ class ScoreBench:
     # --- records out
 
     def read(self, *topics: str) -> list[list[Stored]]:
-        """Everything in each of *topics*, partition by partition, in order."""
-        ends = {(topic, partition): end for topic in topics for partition, end in self.ends(topic).items() if end > 0}
-        reader = Consumer({**self._client, "group.id": f"{self.prefix}reader", "enable.auto.commit": False})
-        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
+        """Everything committed in each of *topics*, partition by partition, in order."""
+        assigned = {TopicPartition(topic, at, OFFSET_BEGINNING) for topic in topics for at in range(self.partitions)}
         found: dict[str, list[Stored]] = {topic: [] for topic in topics}
-        until_s = time.monotonic() + WAIT_S
-        while ends:
-            for message in reader.consume(1000, timeout=0.2):
-                assert not message.error(), message.error()
-                record = _stored(message)
+        with self._reading(assigned) as records:
+            for record in records:
                 found[record.topic].append(record)
-                if record.offset + 1 >= ends.get((record.topic, record.partition), 0):
-                    ends.pop((record.topic, record.partition), None)
-            assert time.monotonic() < until_s, f"{list(ends)} could not be read to the end"
-        reader.close()
         return [sorted(records, key=lambda record: (record.partition, record.offset)) for records in found.values()]
 
 
