@@ -34,6 +34,7 @@ from pql_stream.stream.names import APP_ID, Topics
 from tests.oracle.render import Record
 
 WAIT_S = 90.0
+GUARANTEES = ("at_least_once", "exactly_once")
 SESSION_TIMEOUT_S = 6
 _STEP_S = 0.1
 _ROOT = Path(__file__).parents[2]
@@ -281,20 +282,20 @@ class ScoreBench:
 
     def not_committed(self) -> dict[str, int]:
         """How many records of which input partition are not committed; the re-keyed topic last."""
-        left: dict[str, int] = {}
+        ends: dict[tuple[str, int], int] = {}
+        starts: dict[tuple[str, int], int] = {}
         for topic in (self.topics.activity, self.topics.activity_rekeyed):
             committed = self.committed(topic)
             for partition, end in self.ends(topic).items():
-                if end > committed.get(partition, 0) and self._has_record(
-                    topic, partition, committed.get(partition, 0)
-                ):
-                    left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
-        return left
+                if end > committed.get(partition, 0):
+                    ends[topic, partition], starts[topic, partition] = end, committed.get(partition, 0)
+        left = self._have_records(starts) if self.guarantee == "exactly_once" else ends.keys()
+        return {f"{topic}-{partition}": ends[topic, partition] - starts[topic, partition] for topic, partition in left}
 
-    def _has_record(self, topic: str, partition: int, start: int) -> bool:
-        """There is a record from *start* on; transactions leave offsets that have none."""
-        with self._reading({TopicPartition(topic, partition, start)}) as records:
-            return next(records, None) is not None
+    def _have_records(self, starts: Mapping[tuple[str, int], int]) -> set[tuple[str, int]]:
+        """Those partitions that have a record from their start on; transactions leave offsets that have none."""
+        with self._reading([TopicPartition(*at, start) for at, start in starts.items()]) as records:
+            return {(record.topic, record.partition) for record in records}
 
     @contextmanager
     def _reading(self, assigned: Collection[TopicPartition]) -> Iterator[Iterator[Stored]]:
@@ -310,13 +311,12 @@ class ScoreBench:
     def _read_to_ends(self, reader: Consumer, left: set[tuple[str, int]]) -> Iterator[Stored]:
         until_s = time.monotonic() + WAIT_S
         while left:
-            for message in reader.consume(1000, timeout=0.2):
-                error = message.error()
-                if error is None:
-                    yield _stored(message)
-                else:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    left.discard((message.topic(), message.partition()))
+            message = reader.poll(1.0)
+            if message is not None and message.error() is None:
+                yield _stored(message)
+            elif message is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                left.discard((message.topic(), message.partition()))
             assert time.monotonic() < until_s, f"{left} could not be read to the end"
 
     def committed(self, topic: str) -> dict[int, int]:

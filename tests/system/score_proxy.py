@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Self
 
 PRODUCE, OFFSET_COMMIT, _HEARTBEAT = 0, 8, 12
+ADD_PARTITIONS, ADD_OFFSETS, END_TRANSACTION, TRANSACTION_OFFSETS = 24, 25, 26, 28
 _SIZE = struct.Struct(">i")
 _API_KEY = struct.Struct(">h")
 
@@ -59,7 +60,10 @@ class HoldingProxy:
 
     @contextmanager
     def held(self, name: str, kind: int = PRODUCE) -> Iterator[None]:
-        """Hold requests of *kind* that name *name*, a topic or a group; behind the block they go their way."""
+        """
+        Hold requests of *kind* that name *name*, a topic, a group or a transactional id; behind the block they go
+        their way.
+        """
         rule = (kind, name.encode())
         with self._changed:
             self._held.add(rule)

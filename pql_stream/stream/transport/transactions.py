@@ -275,8 +275,10 @@ class Transactions:
             ProducerWriter(producer, internals.CODEC_NONE), ProducerWriter(producer, internals.CODEC_GZIP)
         )
         await producer.begin()
-        # The offset last: the broker is told of the topics first, and they are written to meanwhile.
-        await asyncio.gather(*writes(transaction), producer.add_offset(TP(topic, partition), end))
+        await asyncio.gather(*writes(transaction))
+        # Not beside the writes: while its coordinator takes in something new of a transaction, a broker can verify no
+        # write of it, and aiokafka would wait 100 ms before it tries again.
+        await producer.add_offset(TP(topic, partition), end)
         await producer.commit()
         # No await between these: whoever looks sees the state before the transaction, or the one after it.
         transaction.committed()
