@@ -132,7 +132,7 @@ class ScoreApp(BatchApp):
             await self.sleep(REPORT_EVERY_S)
             consumer = self.batch_consumer
             positions = {
-                PartitionId(tp.topic, tp.partition): Position(track.committed, consumer.highwater(tp) or 0)
+                PartitionId(tp.topic, tp.partition): Position(track.reached, consumer.highwater(tp) or 0)
                 for tp, track in consumer.tracks().items()
             }
             self._progress.report(positions)

@@ -51,6 +51,10 @@ def faults_of_exactly_once(run: Run, pack: Pack = PQL_100) -> list[str]:
     return found
 
 
+PROMISED = {"at_least_once": faults, "exactly_once": faults_of_exactly_once}
+"""What breaks the promise of each guarantee."""
+
+
 def repeats(run: Run) -> int:
     """Outputs, dead letters and re-keyed records that were written more than once."""
     outputs = len(run.changes) - len({json.loads(record.value or b"")["change_id"] for record in run.changes})

@@ -17,7 +17,8 @@ from pql_stream.stream.transport.producing import (
 from pql_stream.stream.transport.settings import Guarantee, TransportSettings
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic, batches, work
-from pql_stream.stream.transport.transactions import Transaction, TransactionalProducer, Transactions
+from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.stream.transport.transactions import Transaction, Transactions
 
 __all__ = [
     "BatchApp",

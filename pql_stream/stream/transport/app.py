@@ -16,7 +16,8 @@ from pql_stream.stream.transport.producing import RecordWriter
 from pql_stream.stream.transport.settings import TransportSettings
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic
-from pql_stream.stream.transport.transactions import TransactionalProducer, Transactions
+from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.stream.transport.transactions import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

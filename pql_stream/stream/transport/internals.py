@@ -55,7 +55,8 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
 - the way of a message: `_compile_message_handler`, `_py_aiter`;
 - the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
 - the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`;
-- transactions: `_sender_routine`, `_maybe_do_transactional_request`, `_do_txn_commit`, `_fail_all`.
+- transactions: `_sender_routine`, `_find_coordinator`, `_maybe_do_transactional_request`, `_do_txn_commit`,
+  `_fail_all`.
 """  # noqa: E501  # rows of a table do not wrap
 
 # ruff: noqa: SLF001  # this module is where private names are reached
@@ -66,8 +67,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionState
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import (
     HeartbeatRequest,
     SyncGroupRequest,
@@ -194,13 +197,20 @@ def guard_writes(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
 
 def watch_transactions(producer: AIOKafkaProducer, note_unanswered: Callable[[], None]) -> None:
     """
-    Call *note_unanswered* when a request of a transaction of *producer* gets no answer; and when a transaction
-    cannot begin because the one before is still being written out, ask again sooner than aiokafka, which waits 20
-    or 100 ms.
+    Call *note_unanswered* when a request of a transaction of *producer* gets no answer.
+
+    Two things are mended on the way. When a transaction cannot begin because the one before is still being written
+    out, we ask again sooner than aiokafka, which waits 20 or 100 ms. And a connection that breaks in the search for a
+    coordinator ends an aiokafka producer for good, unless it looks like one that could not be made.
     """
     send = producer.client.send
 
     async def watched_send(node_id: int, request: object, **options: Any) -> Any:  # noqa: ANN401 - aiokafka's own
+        if isinstance(request, FindCoordinatorRequest):
+            try:
+                return await send(node_id, request, **options)
+            except KafkaConnectionError as exc:
+                raise NodeNotReadyError from exc
         if not isinstance(request, _OF_TRANSACTION):
             return await send(node_id, request, **options)
         try:

@@ -17,36 +17,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    IncompatibleBrokerVersion,
-    InvalidTransactionTimeout,
-    KafkaError,
-    ProducerFenced,
-    TransactionalIdAuthorizationFailed,
-)
 from faust.types import TP
 
-from pql_stream.errors import BrokerError, PqlError, StreamLost
-from pql_stream.stream.connection import Connection
+from pql_stream.errors import BrokerError, StreamLost
 from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
-from pql_stream.stream.transport.producing import BATCH_BYTES, BatchRefused, Span, send_batch, send_in_order
-
-TIMEOUT_MS = 60_000
-"""
-How long a transaction may last, Kafka's default; brokers allow up to transaction.max.timeout.ms, 15 minutes.
-
-The price of more: a worker that died in the middle of one, and that nobody replaces, holds back the readers of
-committed records for so long. The price of less: a broker that is away for longer ends the worker.
-"""
+from pql_stream.stream.transport.producing import Span
+from pql_stream.stream.transport.transactional import TransactionalProducer
 
 _STOP_S = 5.0
-_ABORT_S = 2.0
 
 
 class GroupOffsets(Protocol):
@@ -57,125 +39,6 @@ class GroupOffsets(Protocol):
 
     def note(self, tp: TP, offset: int) -> None:
         """*offset* is committed."""
-
-
-class TransactionalProducer:
-    """The producer of one transactional id. One transaction at a time."""
-
-    def __init__(self, connection: Connection, transactional_id: str, group: str) -> None:
-        self._id = transactional_id
-        self._group = group
-        self._unanswered = False
-        self._producer = AIOKafkaProducer(
-            **connection.client_options(),
-            transactional_id=transactional_id,
-            transaction_timeout_ms=TIMEOUT_MS,
-            max_batch_size=BATCH_BYTES,
-            linger_ms=0,
-        )
-        internals.watch_transactions(self._producer, self._note_unanswered)
-
-    def _note_unanswered(self) -> None:
-        self._unanswered = True
-
-    @property
-    def is_in_doubt(self) -> bool:
-        """A request of a transaction got no answer: it may still arrive, and another transaction must not be begun."""
-        return self._unanswered
-
-    async def start(self) -> None:
-        """
-        Connect, end what is under way by this id, and refuse everybody else who uses it from now on.
-
-        Raises:
-            PqlError: the broker does not let us.
-        """
-        try:
-            await self._producer.start()
-        except KafkaError as exc:
-            raise self._explained(exc) from exc
-
-    async def stop(self) -> None:
-        """Disconnect; a transaction that is open is aborted if that is soon done, so that nobody waits for it."""
-        if internals.may_abort(self._producer):
-            with suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(_ABORT_S):
-                    await self._producer.abort_transaction()
-        await self._producer.stop()
-
-    async def begin(self) -> None:
-        """Begin a transaction."""
-        await self._producer.begin_transaction()
-
-    async def send(
-        self, topic: str, partition: int, records: Sequence[OutRecord], *, codec: int = internals.CODEC_NONE
-    ) -> list[Span]:
-        """
-        Write *records* in order, as part of the transaction; the offsets they got, one span a batch.
-
-        Raises:
-            RecordTooLarge: names the record; those before it are written, and others may follow.
-            PqlError: the transaction cannot be committed any more.
-        """
-
-        async def send_some(some: Sequence[OutRecord]) -> Span:
-            builder = internals.new_batch(codec, BATCH_BYTES)
-            try:
-                return await send_batch(self._producer, builder, topic, partition, some)
-            except BatchRefused as exc:
-                # aiokafka has counted the refused records, the broker has not: it would refuse all that follows.
-                internals.uncount(self._producer, topic, partition, exc.count)
-                raise
-            except KafkaError as exc:
-                raise self._explained(exc) from exc
-
-        return await send_in_order(topic, records, send_some)
-
-    async def add_offset(self, tp: TP, offset: int) -> None:
-        """Let the group's offset of *tp* be *offset* when the transaction is committed."""
-        try:
-            await self._producer.send_offsets_to_transaction({internals.topic_partition(tp): offset}, self._group)
-        except KafkaError as exc:
-            raise self._explained(exc) from exc
-
-    async def commit(self) -> None:
-        """
-        Commit; on return everything is durable.
-
-        It asks until the broker answers: after an outage, too, the answer is what became of this transaction.
-
-        Raises:
-            PqlError: it is not committed, or that is not known.
-        """
-        try:
-            await self._producer.commit_transaction()
-        except KafkaError as exc:
-            raise self._explained(exc) from exc
-
-    def _explained(self, exc: KafkaError) -> PqlError:
-        """*exc* in words that say who must act."""
-        cause = exc.__cause__ if isinstance(exc.__cause__, KafkaError) else exc
-        if isinstance(cause, ProducerFenced):
-            return StreamLost(
-                f"the broker takes no more from {self._id}",
-                why=f"another worker has the partition now, or a transaction took over {TIMEOUT_MS // 1000} s",
-                what_to_do="nothing: the worker starts again and reads what is committed",
-            )
-        if isinstance(cause, TransactionalIdAuthorizationFailed):
-            return BrokerError(
-                f"the broker does not let us use the transactional id {self._id}",
-                why="exactly_once needs one for every partition",
-                what_to_do="allow this user to Write and Describe transactional ids that begin with "
-                f"{self._group}-, or set PQL_PROCESSING_GUARANTEE=at_least_once",
-            )
-        if isinstance(cause, IncompatibleBrokerVersion | InvalidTransactionTimeout):
-            return BrokerError(
-                f"the broker has no transactions of {TIMEOUT_MS // 1000} s",
-                why=f"exactly_once needs them, from Apache Kafka 2.5 on, and it answers {cause!r}",
-                what_to_do="look at the broker's version and its transaction.max.timeout.ms, "
-                "or set PQL_PROCESSING_GUARANTEE=at_least_once",
-            )
-        return BrokerError(f"a transaction of {self._id} failed", why=repr(cause))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +97,19 @@ class Transactions:
         await self._start(producers.values())
 
     async def _start(self, producers: Collection[TransactionalProducer]) -> None:
+        starting = [asyncio.ensure_future(producer.start()) for producer in producers]
         try:
             async with asyncio.timeout(self._open_s_max):
-                await asyncio.gather(*(producer.start() for producer in producers))
+                await asyncio.gather(*starting)
         except TimeoutError as exc:
             raise BrokerError(
                 f"no transaction could be opened in {self._open_s_max:.0f} s",
                 why="the broker does not answer, or cannot end a transaction of the owner before",
                 what_to_do="see that all brokers are up",
             ) from exc
+        finally:
+            for task in starting:
+                task.cancel()
 
     async def close(self) -> None:
         """
@@ -250,7 +117,10 @@ class Transactions:
         end of the process.
         """
         producers, self._producers = self._producers, {}
-        for producer in producers.values():
+        await self._retire(producers.values())
+
+    async def _retire(self, producers: Collection[TransactionalProducer]) -> None:
+        for producer in producers:
             task = asyncio.ensure_future(producer.stop())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
@@ -293,7 +163,7 @@ class Transactions:
         return producer
 
     async def _replaced(self, partition: int, doubtful: TransactionalProducer) -> TransactionalProducer:
-        await doubtful.stop()
+        await self._retire([doubtful])
         producer = self._producers[partition] = self._make_producer(partition)
         await self._start([producer])
         ours, theirs = await self._offsets.of(partition)
