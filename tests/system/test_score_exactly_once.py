@@ -11,7 +11,15 @@ from score_bench import ScoreBench
 from score_checks import faults_of_exactly_once
 from score_expected import Run
 from score_feed import Placed, place, population, slices
-from score_proxy import ADD_OFFSETS, ADD_PARTITIONS, END_TRANSACTION, PRODUCE, TRANSACTION_OFFSETS, HoldingProxy
+from score_proxy import (
+    ADD_OFFSETS,
+    ADD_PARTITIONS,
+    END_TRANSACTION,
+    INIT_PRODUCER,
+    PRODUCE,
+    TRANSACTION_OFFSETS,
+    HoldingProxy,
+)
 
 from pql_stream.stream.names import APP_ID
 
@@ -47,6 +55,13 @@ def proxy(kafka) -> Iterator[HoldingProxy]:
         yield made
 
 
+@pytest.fixture
+def heirs_road(kafka) -> Iterator[HoldingProxy]:
+    """The road to the broker for the worker that comes after it."""
+    with HoldingProxy(kafka.bootstrap) as made:
+        yield made
+
+
 def feed_of(seed: int, parts: int = 3) -> list[Placed]:
     """Records in *parts*, with dirt, their leads on all routes: only exactly once has an order for those on both."""
     return slices(place(population(seed), PARTITIONS, seed=seed, routes=("home", "away", "both")), parts)
@@ -74,17 +89,17 @@ def standing(bench: ScoreBench, proxy: HoldingProxy, step: str, part: Placed) ->
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_at_any_step_costs_and_repeats_nothing(bench, proxy, step):
     """
-    kill -9 of a worker at each step of a transaction, which never gets to the broker: the next worker ends what
-    was begun, and nothing is missing, extra, or there twice.
+    kill -9 of a worker at each step of a transaction, which never gets to the broker: started again on its state, it
+    ends what was begun, and nothing is missing, extra, or there twice.
     """
     first, second, third = feed_of(31)
-    killed = bench.start(PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
+    killed = bench.start(KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.feed(first)
     bench.wait_all_committed()
     with standing(bench, proxy, step, second):
         killed.kill()
         proxy.cut()
-    bench.start(PQL_STORE="memory")
+    bench.start()
     bench.feed(third)
     bench.wait_all_committed()
 
@@ -105,6 +120,31 @@ def test_a_step_that_arrives_after_its_worker_is_dead_changes_nothing(bench, pro
         killed.kill()
         bench.start("b")
         bench.wait_all_committed()
+    bench.feed(third)
+    bench.wait_all_committed()
+
+    assert [] == faults_of_exactly_once(Run.of(bench))
+
+
+def test_a_commit_that_arrives_while_the_next_worker_takes_over_counts(bench, proxy, heirs_road):
+    """
+    kill -9 of a worker whose commit is still on the road, and arrives just before its heir shuts it out: the heir
+    reads nothing of the partition earlier, and so finds it committed.
+    """
+    first, second, third = feed_of(37)
+    killed = bench.start("a", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
+    bench.feed(first)
+    bench.wait_all_committed()
+    name, changes = name_of(bench, "commit"), bench.size(bench.topics.score_changed)
+    with heirs_road.held(name, INIT_PRODUCER):
+        with standing(bench, proxy, "commit", second):
+            killed.kill()
+            bench.start("b", PQL_STORE="memory", KAFKA_BOOTSTRAP_SERVERS=heirs_road.bootstrap)
+            bench.wait_for(lambda: heirs_road.stands(name))
+            # Time enough for the heir to read what it must not read yet.
+            heartbeats = heirs_road.heartbeats
+            bench.wait_for(lambda: heirs_road.heartbeats >= heartbeats + 3)
+        bench.wait_for(lambda: bench.size(bench.topics.score_changed) > changes)
     bench.feed(third)
     bench.wait_all_committed()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -105,6 +106,7 @@ class BatchApp(faust.App):
         self.lease = Lease(settings.lease_s)
         self.writer = RecordWriter(connection, self.lease)
         self.transactions: Transactions | None = None
+        self._taking: asyncio.Task[None] | None = None
         if settings.guarantee == "exactly_once":
             self.transactions = Transactions(
                 lambda partition: TransactionalProducer(connection, f"{id}-{partition}", id),
@@ -183,13 +185,22 @@ class BatchApp(faust.App):
         for table in self.batch_tables():
             await table.check_changelog()
 
-    async def take_partitions(self, partitions: Collection[int]) -> None:
-        """*partitions* are ours now: shut out who had them before, where that is possible."""
+    def take_partitions(self, partitions: Collection[int]) -> None:
+        """*partitions* are ours now: begin to shut out who had them before, where that is possible."""
         if self.transactions is not None:
-            try:
-                await self.transactions.open(partitions)
-            except PqlError as exc:
-                await end_process(self, exc)
+            # Beside the assignment and not in it: meanwhile there are no heartbeats.
+            self._taking = asyncio.ensure_future(self._open(self.transactions, partitions))
+
+    async def _open(self, transactions: Transactions, partitions: Collection[int]) -> None:
+        try:
+            await transactions.open(partitions)
+        except PqlError as exc:
+            await end_process(self, exc)
+
+    async def partitions_taken(self) -> None:
+        """Wait for what `take_partitions` began."""
+        if self._taking is not None:
+            await asyncio.wait({self._taking})
 
     def own_changelogs(self) -> None:
         """Own the partitions of the changelogs that were just recovered."""
@@ -203,4 +214,6 @@ class BatchApp(faust.App):
         for table in self.batch_tables():
             await table.writer.release()
         if self.transactions is not None:
+            if self._taking is not None:
+                self._taking.cancel()
             await self.transactions.close()

@@ -148,8 +148,7 @@ class Consumer(driver.Consumer):
         """Begin anew: an older recovery may have resumed the flow while the group was joining."""
         self.stop_flow()
         self._lose()
-        # Before Recovery hears of them and asks for the ends of changelogs and for committed offsets.
-        await self.app.take_partitions({tp.partition for tp in assigned if not self._is_changelog_topic(tp.topic)})
+        self.app.take_partitions({tp.partition for tp in assigned if not self._is_changelog_topic(tp.topic)})
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:

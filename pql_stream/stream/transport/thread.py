@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -179,6 +179,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         asked = list(tps)
         return dict(zip(asked, await asyncio.gather(*map(consumer.committed, asked)), strict=True))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """
+        The ends of *partitions*. Called from the main thread, and by every recovery before it reads anything: so here
+        it waits until what was assigned is taken.
+        """
+        await self.app.partitions_taken()
+        return cast("Mapping[TP, int]", await super().highwaters(*partitions))
 
     def highwater(self, tp: TP) -> int:
         """The end of what may be read of *tp*, as the last fetch told: before it no transaction is open."""

@@ -81,6 +81,7 @@ class Transactions:
         self._offsets = offsets
         self._open_s_max = open_s_max
         self._producers: dict[int, TransactionalProducer] = {}
+        self._opening: dict[int, TransactionalProducer] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def open(self, partitions: Collection[int]) -> None:
@@ -91,10 +92,9 @@ class Transactions:
             PqlError: the broker does not let us, or not in time.
         """
         await self.close()
-        producers = {partition: self._make_producer(partition) for partition in partitions}
-        # From here on they are there to be closed.
-        self._producers = producers
-        await self._start(producers.values())
+        self._opening = {partition: self._make_producer(partition) for partition in partitions}
+        await self._start(self._opening.values())
+        self._producers, self._opening = self._opening, {}
 
     async def _start(self, producers: Collection[TransactionalProducer]) -> None:
         starting = [asyncio.ensure_future(producer.start()) for producer in producers]
@@ -116,8 +116,9 @@ class Transactions:
         Let go of every partition, within 5 seconds: a broker that is away must not hold up a hand-over, or the
         end of the process.
         """
-        producers, self._producers = self._producers, {}
-        await self._retire(producers.values())
+        producers = [*self._producers.values(), *self._opening.values()]
+        self._producers, self._opening = {}, {}
+        await self._retire(producers)
 
     async def _retire(self, producers: Collection[TransactionalProducer]) -> None:
         for producer in producers:
