@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -186,7 +186,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         it waits until what was assigned is taken.
         """
         await self.app.partitions_taken()
-        return cast("Mapping[TP, int]", await super().highwaters(*partitions))
+        return await super().highwaters(*partitions)
 
     def highwater(self, tp: TP) -> int:
         """The end of what may be read of *tp*, as the last fetch told: before it no transaction is open."""
