@@ -55,8 +55,8 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
 - the way of a message: `_compile_message_handler`, `_py_aiter`;
 - the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
 - the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`;
-- transactions: `_sender_routine`, `_find_coordinator`, `_maybe_do_transactional_request`, `_do_txn_commit`,
-  `_fail_all`.
+- transactions: `_sender_routine`, `_maybe_wait_for_pid`, `_find_coordinator`, `_maybe_do_transactional_request`,
+  `_do_txn_commit`, `_fail_all`, `_can_retry`, and what becomes of each answer.
 """  # noqa: E501  # rows of a table do not wrap
 
 # ruff: noqa: SLF001  # this module is where private names are reached
