@@ -8,18 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 from faust.types import TP
 
-from pql_stream.errors import BrokerError, RecordTooLarge, StreamLost
-from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.errors import RecordTooLarge, StreamLost
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.internals import CODEC_GZIP
@@ -227,33 +218,3 @@ async def test_a_storm_of_rebalances_leaves_no_connection_open(kafka, topic, top
 
     assert before == sockets()
     assert 5 == len(await seen(kafka.bootstrap, topic))
-
-
-async def test_a_user_without_transactions_is_told_what_to_allow(apache_kafka, tmp_path):
-    """
-    A broker that denies the transactional id is an error that names the id and what to allow.
-    """
-    authorizer = {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
-        "super.users": "User:nobody",
-    }
-    denied = AclBinding(
-        ResourceType.TRANSACTIONAL_ID,
-        "app-0",
-        ResourcePatternType.LITERAL,
-        "User:ANONYMOUS",
-        "*",
-        AclOperation.ALL,
-        AclPermissionType.DENY,
-    )
-    with LocalKafka(tmp_path / "kafka", settings=authorizer) as broker:
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-        admin.create_acls([denied])[denied].result()
-        producer = TransactionalProducer(Connection(bootstrap=broker.bootstrap), "app-0", "app")
-        with pytest.raises(BrokerError) as told:
-            await producer.start()
-        await producer.stop()
-
-    assert "app-0" in told.value.what
-    assert "begin with app-" in told.value.what_to_do

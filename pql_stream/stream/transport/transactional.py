@@ -71,7 +71,7 @@ class TransactionalProducer:
                 await self._producer.start()
             except KafkaError as exc:
                 if not _cause_of(exc).retriable:
-                    raise self._explained(exc) from exc
+                    raise explained(exc, self._id, self._group) from exc
                 await asyncio.sleep(_AGAIN_S)
             else:
                 return
@@ -108,7 +108,7 @@ class TransactionalProducer:
                 internals.uncount(self._producer, topic, partition, exc.count)
                 raise
             except KafkaError as exc:
-                raise self._explained(exc) from exc
+                raise explained(exc, self._id, self._group) from exc
 
         return await send_in_order(topic, records, send_some)
 
@@ -117,7 +117,7 @@ class TransactionalProducer:
         try:
             await self._producer.send_offsets_to_transaction({internals.topic_partition(tp): offset}, self._group)
         except KafkaError as exc:
-            raise self._explained(exc) from exc
+            raise explained(exc, self._id, self._group) from exc
 
     async def commit(self) -> None:
         """
@@ -131,32 +131,33 @@ class TransactionalProducer:
         try:
             await self._producer.commit_transaction()
         except KafkaError as exc:
-            raise self._explained(exc) from exc
+            raise explained(exc, self._id, self._group) from exc
 
-    def _explained(self, exc: KafkaError) -> PqlError:
-        """*exc* in words that say who must act."""
-        cause = _cause_of(exc)
-        if isinstance(cause, ProducerFenced):
-            return StreamLost(
-                f"the broker takes no more from {self._id}",
-                why=f"another worker has the partition now, or a transaction took over {TIMEOUT_MS // 1000} s",
-                what_to_do="nothing: the worker starts again and reads what is committed",
-            )
-        if isinstance(cause, TransactionalIdAuthorizationFailed):
-            return BrokerError(
-                f"the broker does not let us use the transactional id {self._id}",
-                why="exactly_once needs one for every partition",
-                what_to_do="allow this user to Write and Describe transactional ids that begin with "
-                f"{self._group}-, or set PQL_PROCESSING_GUARANTEE=at_least_once",
-            )
-        if isinstance(cause, IncompatibleBrokerVersion | InvalidTransactionTimeout):
-            return BrokerError(
-                f"the broker has no transactions of {TIMEOUT_MS // 1000} s",
-                why=f"exactly_once needs them, from Apache Kafka 2.5 on, and it answers {cause!r}",
-                what_to_do="look at the broker's version and its transaction.max.timeout.ms, "
-                "or set PQL_PROCESSING_GUARANTEE=at_least_once",
-            )
-        return BrokerError(f"a transaction of {self._id} failed", why=repr(cause))
+
+def explained(exc: KafkaError, transactional_id: str, group: str) -> PqlError:
+    """What the broker said to a producer, in words that say who must act."""
+    cause = _cause_of(exc)
+    if isinstance(cause, ProducerFenced):
+        return StreamLost(
+            f"the broker takes no more from {transactional_id}",
+            why=f"another worker has the partition now, or a transaction took over {TIMEOUT_MS // 1000} s",
+            what_to_do="nothing: the worker starts again and reads what is committed",
+        )
+    if isinstance(cause, TransactionalIdAuthorizationFailed):
+        return BrokerError(
+            f"the broker does not let us use the transactional id {transactional_id}",
+            why="exactly_once needs one for every partition",
+            what_to_do="allow this user to Write and Describe transactional ids that begin with "
+            f"{group}-, or set PQL_PROCESSING_GUARANTEE=at_least_once",
+        )
+    if isinstance(cause, IncompatibleBrokerVersion | InvalidTransactionTimeout):
+        return BrokerError(
+            f"the broker has no transactions of {TIMEOUT_MS // 1000} s",
+            why=f"exactly_once needs them, and it answers {cause!r}",
+            what_to_do="look at the broker's version and its transaction.max.timeout.ms, "
+            "or set PQL_PROCESSING_GUARANTEE=at_least_once",
+        )
+    return BrokerError(f"a transaction of {transactional_id} failed", why=repr(cause))
 
 
 def _cause_of(exc: KafkaError) -> KafkaError:
