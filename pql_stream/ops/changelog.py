@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,8 +20,12 @@ _PASSING = frozenset(
 )
 """What a broker says of a partition that was made, or moved, a moment ago. The client does not ask again."""
 
-SAMPLE_OFFSETS = 100
-"""How far back from its end a partition is looked at for a row: what is no row there is a transaction's marker."""
+SAMPLE_OFFSETS = (100, 20_000)
+"""
+How far back from its end a partition is looked at for a row: a little in each, and if that was nothing, further.
+
+What is no row there is a transaction's marker, or what a transaction took back: a whole batch.
+"""
 
 
 def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> bytes | None:
@@ -57,8 +62,8 @@ def sample_row(client_config: Mapping[str, Any], topic: str, partitions: int) ->
         BrokerError: the cluster is away, or does not let us read.
     """
     with _reader(client_config, topic) as consumer:
-        for partition in range(partitions):
-            newest = _records(consumer, TopicPartition(topic, partition), offsets_max=SAMPLE_OFFSETS)
+        for offsets_max, partition in product(SAMPLE_OFFSETS, range(partitions)):
+            newest = _records(consumer, TopicPartition(topic, partition), offsets_max=offsets_max)
             rows = [row for message in newest if (row := message.value()) is not None]
             if rows:
                 return rows[-1]

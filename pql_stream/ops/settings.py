@@ -20,7 +20,6 @@ from pql_stream.errors import InvalidSettings
 from pql_stream.ops.settings_rules import (
     check_bootstrap_servers,
     check_data_dir,
-    check_guarantee,
     check_instance_id,
     check_together,
     check_topic_prefix,
@@ -88,10 +87,10 @@ class Settings(BaseSettings):
         validation_alias="PQL_PACK",
         description="name or file of the live model pack",
     )
-    processing_guarantee: Annotated[Literal["at_least_once"], BeforeValidator(check_guarantee)] = Field(
+    processing_guarantee: Annotated[Literal["at_least_once", "exactly_once"], BeforeValidator(lower)] = Field(
         default="at_least_once",
         validation_alias="PQL_PROCESSING_GUARANTEE",
-        description="at_least_once; exactly_once is not built yet and is refused",
+        description="at_least_once, or exactly_once for who reads committed records: transactions, at some cost",
     )
     store: Annotated[Literal["memory", "rocksdb"], BeforeValidator(lower)] = Field(
         default="rocksdb",

@@ -65,13 +65,6 @@ def check_data_dir(path: Path) -> Path:
     return path
 
 
-def check_guarantee(text: object) -> object:
-    """Nobody may believe to run exactly once when they do not."""
-    if lower(text) == "exactly_once":
-        raise ValueError("exactly_once is not built yet; at_least_once is what this version can do")
-    return lower(text)
-
-
 def check_together(given: Mapping[str, str]) -> list[str]:
     """Problems of settings that need, or exclude, one another; *given* has those that are set, by name."""
     protocol = given.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT").upper()

@@ -138,6 +138,7 @@ def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter
             dead_letter_partitions=shape.dead_letter_partitions,
             store=settings.store,
             data_dir=settings.data_dir,
+            guarantee=settings.processing_guarantee,
             session_timeout_s=settings.session_timeout_s,
             instance_id=settings.instance_id,
             log_bug=lambda trace: log.error("internal_error", traceback=trace),

@@ -13,14 +13,24 @@ from faust.types.streams import StreamT
 from mode import ServiceT
 
 from pql_stream.core.packs import CompiledPack
+from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.metrics import Meter, PartitionId
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Guarantee, Pipeline, Ports
 from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
 from pql_stream.stream.scorer import Scorer
-from pql_stream.stream.transport import BatchApp, RecordBatch, RecordWriter, TransportSettings, WriterService, work
+from pql_stream.stream.transport import (
+    BatchApp,
+    BatchTable,
+    RecordBatch,
+    RecordWriter,
+    TransportSettings,
+    WriterService,
+    work,
+)
 
 STORES = {"memory": "pqlmemory://", "rocksdb": "pqlrocksdb://"}
 
@@ -41,6 +51,7 @@ class ScoreSettings:
     dead_letter_partitions: int
     store: Literal["memory", "rocksdb"]
     data_dir: Path
+    guarantee: Literal["at_least_once", "exactly_once"]
     session_timeout_s: float
     instance_id: str | None
     log_bug: Callable[[str], None]
@@ -54,21 +65,16 @@ class ScoreApp(BatchApp):
         super().__init__(
             prefixed(APP_ID, settings.prefix),
             connection=settings.connection,
-            settings=_transport_settings(settings.session_timeout_s),
+            settings=_transport_settings(settings),
             store=STORES[settings.store],
             datadir=str(settings.data_dir),
             consumer_group_instance_id=settings.instance_id,
         )
-        self._compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
-        outbox = Outbox(
-            topics,
-            writer=self.writer,
-            compressing=self._compressing,
-            dead_letter_partitions=settings.dead_letter_partitions,
-        )
-        ports = Ports(table, outbox, meter, self.lease.confirm, time.time, settings.log_bug)
-        pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), topics, ports)
+        self._writers: list[RecordWriter] = []
+        guarantee = self._guarantee(settings, topics, table)
+        ports = Ports(table, guarantee, meter, time.time, settings.log_bug)
+        pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
         self._progress = ProgressReporter(meter, time.time)
 
         async def handle(batch: RecordBatch) -> None:
@@ -91,9 +97,30 @@ class ScoreApp(BatchApp):
         self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
         self.task(self._report_progress)
 
+    def _guarantee(self, settings: ScoreSettings, topics: Topics, table: BatchTable) -> Guarantee:
+        if self.transactions is not None:
+            return ExactlyOnce(
+                topics,
+                self.transactions,
+                table,
+                dead_letter_partitions=settings.dead_letter_partitions,
+                confirm_lease=self.lease.confirm,
+                clock=time.time,
+            )
+        compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
+        self._writers.append(compressing)
+        outbox = Outbox(
+            topics,
+            writer=self.writer,
+            compressing=compressing,
+            dead_letter_partitions=settings.dead_letter_partitions,
+        )
+        return AtLeastOnce(topics, outbox, table, confirm_lease=self.lease.confirm, clock=time.time)
+
     def on_init_dependencies(self) -> Iterable[ServiceT]:
-        """The second writer lives as long as the first."""
-        return [WriterService(self._compressing, loop=self.loop, beacon=self.beacon), *super().on_init_dependencies()]
+        """Our own writers live as long as the app's."""
+        own = [WriterService(writer, loop=self.loop, beacon=self.beacon) for writer in self._writers]
+        return [*own, *super().on_init_dependencies()]
 
     @property
     def is_ready(self) -> bool:
@@ -105,7 +132,7 @@ class ScoreApp(BatchApp):
             await self.sleep(REPORT_EVERY_S)
             consumer = self.batch_consumer
             positions = {
-                PartitionId(tp.topic, tp.partition): Position(track.committed, consumer.highwater(tp) or 0)
+                PartitionId(tp.topic, tp.partition): Position(track.reached, consumer.highwater(tp) or 0)
                 for tp, track in consumer.tracks().items()
             }
             self._progress.report(positions)
@@ -127,14 +154,16 @@ async def run_app(app: ScoreApp, stop: asyncio.Event) -> None:
         raise app.crash_reason
 
 
-def _transport_settings(session_timeout_s: float) -> TransportSettings:
+def _transport_settings(settings: ScoreSettings) -> TransportSettings:
     """
     Times that follow from the session timeout.
 
     Faust's defaults of 60 s make a join take up to a minute. A rebalance may take twice the session; a
     worker waits for its batch in work for less than that, and is stalled when nothing moves for longer.
     """
+    session_timeout_s = settings.session_timeout_s
     return TransportSettings(
+        guarantee=settings.guarantee,
         session_timeout_s=session_timeout_s,
         heartbeat_interval_s=session_timeout_s / 10,
         lease_margin_s=session_timeout_s / 5,

@@ -16,7 +16,10 @@ RejectStage = Literal["decode", "score"]
 """Where a record was refused: its bytes were no event, or our own code failed on it."""
 
 BatchStage = Literal["score", "send", "store"]
-"""The steps of one batch, in their order: the pure part; outputs, then rows, until acknowledged."""
+"""
+The steps of one batch, in their order: the pure part; outputs, then rows, until acknowledged. Exactly once,
+outputs and rows are one step, "send": the transaction until it is committed.
+"""
 
 
 class Rejection(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Protocol
 from pql_stream.errors import RecordTooLarge
 from pql_stream.stream.names import Topics
 from pql_stream.stream.records import OutRecord
+from pql_stream.stream.scorer import Effects
 from pql_stream.wire.dead_letters import is_ours, stub
 
 
@@ -21,6 +22,29 @@ class Writer(Protocol):
         Raises:
             RecordTooLarge: its `index` names the record; those before it are written.
         """
+
+
+class Sender(Protocol):
+    """The way out."""
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        """Send *records* in order; returns when all are acknowledged."""
+
+
+def outgoing(topics: Topics, partition: int, effects: Effects) -> list[tuple[str, int, list[OutRecord]]]:
+    """
+    All outputs, dead letters and re-keyed records of *effects*, each with its topic and partition.
+
+    Outputs go to the partition of their lead, which is the number of the input's: all topics keyed by
+    lead have the same count.
+    """
+    sends = [(topics.activity_rekeyed, home, records) for home, records in effects.rekeyed.items()]
+    sends += [
+        (topics.activity_dlq, partition, effects.dead_letters),
+        (topics.score_changed, partition, effects.changes),
+        (topics.qualified, partition, effects.qualifications),
+    ]
+    return [send for send in sends if send[2]]
 
 
 class Outbox:

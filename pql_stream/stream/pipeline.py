@@ -1,19 +1,18 @@
 """
-One batch from reading to its end, in the order that the delivery promise hangs on (DESIGN.md 4).
+One batch from reading to its end.
 
+What the delivery promise hangs on, the order of the effects, is the guarantee's: `at_least_once`, `exactly_once`.
 No Faust and no client library here: where records go and rows lie comes in as ports.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
-from pql_stream.stream.names import Topics
-from pql_stream.stream.records import OutRecord, SourceRecord
+from pql_stream.stream.records import SourceRecord
 from pql_stream.stream.scorer import Effects, Scorer
 
 
@@ -34,15 +33,17 @@ class Rows(Protocol):
     def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
         """The rows of those *keys* that have one."""
 
-    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Store *items*; returns when their changelog is acknowledged."""
 
+class Guarantee(Protocol):
+    """What is promised of the effects of a batch."""
 
-class Sender(Protocol):
-    """The way out."""
+    async def write(self, batch: Batch, effects: Effects) -> Mapping[BatchStage, float]:
+        """
+        Make *effects* durable; on return nothing of *batch* can be lost any more. Returns the seconds it took.
 
-    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
-        """Send *records* in order; returns when all are acknowledged."""
+        Raises:
+            StreamLost: the partition may belong to somebody else.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,12 @@ class Ports:
     """
     What a pipeline works on.
 
-    *confirm_lease* raises `StreamLost` when the partitions may have another owner by now; after an outage
-    of the broker it waits until the group has spoken. *clock* is
-    seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
+    *clock* is seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
     """
 
     rows: Rows
-    sender: Sender
+    guarantee: Guarantee
     meter: Meter
-    confirm_lease: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
     log_bug: Callable[[str], None]
 
@@ -66,18 +64,13 @@ class Ports:
 class Pipeline:
     """Scores batches. Those of one partition number share their rows: hand them in one at a time."""
 
-    def __init__(self, scorer: Scorer, topics: Topics, ports: Ports) -> None:
+    def __init__(self, scorer: Scorer, ports: Ports) -> None:
         self._scorer = scorer
-        self._topics = topics
         self._ports = ports
 
     async def handle(self, batch: Batch) -> None:
         """
-        Score *batch*; on return nothing of it can be lost any more, and its offset may be committed.
-
-        Sends before it stores: a crash in between repeats the events, and the repeat folds to the same
-        state and writes the same ids. The other order would lose changes, because the stored row would
-        already be the new one.
+        Score *batch*; on return nothing of it can be lost any more.
 
         Raises:
             StreamLost: the partition may belong to somebody else; nothing more was written.
@@ -89,42 +82,16 @@ class Pipeline:
         rows = ports.rows.get_many(batch.partition, reading.keys.values())
         effects = self._scorer.score(reading, rows)
         scored_at_s = ports.clock()
-        await ports.confirm_lease()
-        await self._send(batch.partition, effects)
-        sent_at_s = ports.clock()
-        if effects.rows:
-            await ports.confirm_lease()
-            await ports.rows.write_many(batch.partition, effects.rows)
-        stored_at_s = ports.clock()
-        for bug in effects.counts.bugs:
-            ports.log_bug(bug)
         seconds: dict[BatchStage, float] = {
             "score": scored_at_s - started_at_s,
-            "send": sent_at_s - scored_at_s,
-            "store": stored_at_s - sent_at_s,
+            **await ports.guarantee.write(batch, effects),
         }
-        ports.meter.batch_done(_report(batch, effects, seconds, stored_at_s))
-
-    async def _send(self, partition: int, effects: Effects) -> None:
-        """
-        All outputs, dead letters and re-keyed records, acknowledged.
-
-        Outputs go to the partition of their lead, which is the number of the input's: all topics keyed by
-        lead have the same count.
-        """
-        topics, send = self._topics, self._ports.sender.send
-        sends = [send(topics.activity_rekeyed, home, records) for home, records in effects.rekeyed.items()]
-        for topic, records in (
-            (topics.activity_dlq, effects.dead_letters),
-            (topics.score_changed, effects.changes),
-            (topics.qualified, effects.qualifications),
-        ):
-            if records:
-                sends.append(send(topic, partition, records))
-        await asyncio.gather(*sends)
+        for bug in effects.counts.bugs:
+            ports.log_bug(bug)
+        ports.meter.batch_done(_report(batch, effects, seconds, ports.clock()))
 
 
-def _report(batch: Batch, effects: Effects, seconds: dict[BatchStage, float], now_s: float) -> BatchReport:
+def _report(batch: Batch, effects: Effects, seconds: Mapping[BatchStage, float], now_s: float) -> BatchReport:
     counts = effects.counts
     return BatchReport(
         topic=batch.topic,

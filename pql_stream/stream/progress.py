@@ -25,7 +25,10 @@ class _Seen(NamedTuple):
 
 
 class Position(NamedTuple):
-    """What the transport knows of a partition: the committed offset (None: nothing yet) and the broker's end."""
+    """
+    What the transport knows of a partition: the offset up to which all is committed (None: nothing yet), and the
+    broker's end.
+    """
 
     committed: int | None
     end: int

@@ -26,6 +26,7 @@ def make_app(tmp_path, monkeypatch):
             "dead_letter_partitions": 12,
             "store": "memory",
             "data_dir": tmp_path,
+            "guarantee": "at_least_once",
             "session_timeout_s": 10,
             "instance_id": "worker-1",
             "log_bug": lambda _trace: None,

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupState,
+    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
@@ -33,6 +34,7 @@ from pql_stream.stream.names import APP_ID, Topics
 from tests.oracle.render import Record
 
 WAIT_S = 90.0
+GUARANTEES = ("at_least_once", "exactly_once")
 SESSION_TIMEOUT_S = 6
 _STEP_S = 0.1
 _ROOT = Path(__file__).parents[2]
@@ -114,8 +116,17 @@ class Worker:
 class ScoreBench:
     """Everything under one topic prefix: its topics, its records, its workers."""
 
-    def __init__(self, bootstrap: str, prefix: str, directory: Path, *, partitions: int = 4) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        directory: Path,
+        *,
+        partitions: int = 4,
+        guarantee: str = "at_least_once",
+    ) -> None:
         self.bootstrap = bootstrap
+        self.guarantee = guarantee
         self.prefix = prefix
         self.directory = directory
         self.partitions = partitions
@@ -211,6 +222,7 @@ class ScoreBench:
             "PQL_HTTP_PORT": "0",
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "PQL_LOG_FORMAT": "json",
+            "PQL_PROCESSING_GUARANTEE": self.guarantee,
         }
         return {**os.environ, **ours, **settings}
 
@@ -270,13 +282,42 @@ class ScoreBench:
 
     def not_committed(self) -> dict[str, int]:
         """How many records of which input partition are not committed; the re-keyed topic last."""
-        left: dict[str, int] = {}
+        ends: dict[tuple[str, int], int] = {}
+        starts: dict[tuple[str, int], int] = {}
         for topic in (self.topics.activity, self.topics.activity_rekeyed):
             committed = self.committed(topic)
             for partition, end in self.ends(topic).items():
                 if end > committed.get(partition, 0):
-                    left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
-        return left
+                    ends[topic, partition], starts[topic, partition] = end, committed.get(partition, 0)
+        left = self._have_records(starts) if self.guarantee == "exactly_once" else ends.keys()
+        return {f"{topic}-{partition}": ends[topic, partition] - starts[topic, partition] for topic, partition in left}
+
+    def _have_records(self, starts: Mapping[tuple[str, int], int]) -> set[tuple[str, int]]:
+        """Those partitions that have a record from their start on; transactions leave offsets that have none."""
+        with self._reading([TopicPartition(*at, start) for at, start in starts.items()]) as records:
+            return {(record.topic, record.partition) for record in records}
+
+    @contextmanager
+    def _reading(self, assigned: Collection[TopicPartition]) -> Iterator[Iterator[Stored]]:
+        """The committed records of *assigned*, from its offsets up to the ends that the partitions have now."""
+        config = {"group.id": f"{self.prefix}reader", "enable.auto.commit": False, "enable.partition.eof": True}
+        reader = Consumer({**self._client, **config})
+        reader.assign(list(assigned))
+        try:
+            yield self._read_to_ends(reader, {(at.topic, at.partition) for at in assigned})
+        finally:
+            reader.close()
+
+    def _read_to_ends(self, reader: Consumer, left: set[tuple[str, int]]) -> Iterator[Stored]:
+        until_s = time.monotonic() + WAIT_S
+        while left:
+            message = reader.poll(1.0)
+            if message is not None and message.error() is None:
+                yield _stored(message)
+            elif message is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                left.discard((message.topic(), message.partition()))
+            assert time.monotonic() < until_s, f"{left} could not be read to the end"
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
@@ -313,21 +354,12 @@ class ScoreBench:
     # --- records out
 
     def read(self, *topics: str) -> list[list[Stored]]:
-        """Everything in each of *topics*, partition by partition, in order."""
-        ends = {(topic, partition): end for topic in topics for partition, end in self.ends(topic).items() if end > 0}
-        reader = Consumer({**self._client, "group.id": f"{self.prefix}reader", "enable.auto.commit": False})
-        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
+        """Everything committed in each of *topics*, partition by partition, in order."""
+        assigned = {TopicPartition(topic, at, OFFSET_BEGINNING) for topic in topics for at in range(self.partitions)}
         found: dict[str, list[Stored]] = {topic: [] for topic in topics}
-        until_s = time.monotonic() + WAIT_S
-        while ends:
-            for message in reader.consume(1000, timeout=0.2):
-                assert not message.error(), message.error()
-                record = _stored(message)
+        with self._reading(assigned) as records:
+            for record in records:
                 found[record.topic].append(record)
-                if record.offset + 1 >= ends.get((record.topic, record.partition), 0):
-                    ends.pop((record.topic, record.partition), None)
-            assert time.monotonic() < until_s, f"{list(ends)} could not be read to the end"
-        reader.close()
         return [sorted(records, key=lambda record: (record.partition, record.offset)) for records in found.values()]
 
 

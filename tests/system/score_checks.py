@@ -37,6 +37,24 @@ def faults(run: Run, pack: Pack = PQL_100) -> list[str]:
     return found
 
 
+def faults_of_exactly_once(run: Run, pack: Pack = PQL_100) -> list[str]:
+    """`faults`, and everything that is there twice or out of order, whatever the route of its lead."""
+    found = faults(run, pack)
+    if repeats(run):
+        found.append(f"{repeats(run)} records are there more than once")
+    for lead_id, records in _read_by_lead(run.changes).items():
+        sequence = [change["sequence"] for _, change in records]
+        if sequence != list(range(1, len(sequence) + 1)):
+            found.append(f"{lead_id}: its changes are numbered {sequence}")
+    for fault in found:
+        print(fault)  # noqa: T201  # for whom the test fails
+    return found
+
+
+PROMISED = {"at_least_once": faults, "exactly_once": faults_of_exactly_once}
+"""What breaks the promise of each guarantee."""
+
+
 def repeats(run: Run) -> int:
     """Outputs, dead letters and re-keyed records that were written more than once."""
     outputs = len(run.changes) - len({json.loads(record.value or b"")["change_id"] for record in run.changes})

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Self
 
 PRODUCE, OFFSET_COMMIT, _HEARTBEAT = 0, 8, 12
+INIT_PRODUCER, ADD_PARTITIONS, ADD_OFFSETS, END_TRANSACTION, TRANSACTION_OFFSETS = 22, 24, 25, 26, 28
+_LATE_S = 10.0
 _SIZE = struct.Struct(">i")
 _API_KEY = struct.Struct(">h")
 
@@ -31,8 +33,11 @@ class HoldingProxy:
         self._changed = threading.Condition()
         self._held: set[tuple[int, bytes]] = set()
         self._standing: list[bytes] = []
+        self._overtaken: set[tuple[int, bytes]] = set()
         self.heartbeats = 0
+        self.late_answer = threading.Event()
         self._sockets: list[socket.socket] = []
+        self._clients: list[socket.socket] = []
         ours: int = self._listener.getsockname()[1]
         self.bootstrap = f"{host}:{ours}"
         self._theirs_and_ours = tuple(host.encode() + _SIZE.pack(number) for number in (int(port), ours))
@@ -53,13 +58,31 @@ class HoldingProxy:
         for open_socket in self._sockets:
             _hang_up(open_socket)
 
+    def lose_answers(self) -> None:
+        """
+        Cut the connections of the clients; what is held stays on its way to the broker, and `late_answer` is set when
+        the broker has answered it.
+        """
+        for client in self._clients:
+            _hang_up(client)
+
     def stands(self, name: str) -> bool:
         """A request that names *name* is being held."""
         return any(name.encode() in frame for frame in list(self._standing))
 
+    def wait_until_stands(self, name: str, kind: int | None = None) -> None:
+        """Wait until a request that names *name*, of *kind* or of any, is being held."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: any(name.encode() in frame and kind in {None, _api_key(frame)} for frame in self._standing)
+            )
+
     @contextmanager
     def held(self, name: str, kind: int = PRODUCE) -> Iterator[None]:
-        """Hold requests of *kind* that name *name*, a topic or a group; behind the block they go their way."""
+        """
+        Hold requests of *kind* that name *name*, a topic, a group or a transactional id; behind the block they go
+        their way.
+        """
         rule = (kind, name.encode())
         with self._changed:
             self._held.add(rule)
@@ -70,6 +93,10 @@ class HoldingProxy:
                 self._held.discard(rule)
                 self._changed.notify_all()
 
+    def let_overtake(self, name: str, kind: int) -> None:
+        """Inside a `held` of the same: what stands goes on standing, and what comes from now on does not."""
+        self._overtaken.add((kind, name.encode()))
+
     def _accept(self) -> None:
         while True:
             try:
@@ -78,30 +105,39 @@ class HoldingProxy:
             except OSError:
                 return
             self._sockets += [client, broker]
+            self._clients.append(client)
             threading.Thread(target=self._requests, args=(client, broker), daemon=True).start()
             threading.Thread(target=self._answers, args=(broker, client), daemon=True).start()
 
     def _requests(self, client: socket.socket, broker: socket.socket) -> None:
         for frame in _frames(client):
             self.heartbeats += _api_key(frame) == _HEARTBEAT
-            self._wait_while_held(frame)
+            was_overtaken = self._wait_while_held(frame)
             _pass_on(broker, frame)
+            if was_overtaken:
+                self.late_answer.wait(_LATE_S)
         _hang_up(broker)
 
-    def _wait_while_held(self, frame: bytes) -> None:
+    def _wait_while_held(self, frame: bytes) -> bool:
+        """True when later requests of its kind were let by."""
         with self._changed:
-            if self._is_held(frame):
-                self._standing.append(frame)
-                self._changed.wait_for(lambda: not self._is_held(frame))
-                self._standing.remove(frame)
+            if not self._is_held(frame, self._held - self._overtaken):
+                return False
+            self._standing.append(frame)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_held(frame, self._held))
+            self._standing.remove(frame)
+            return self._is_held(frame, self._overtaken)
 
     def _answers(self, broker: socket.socket, client: socket.socket) -> None:
         for frame in _frames(broker):
-            _pass_on(client, frame.replace(*self._theirs_and_ours))
+            if not _pass_on(client, frame.replace(*self._theirs_and_ours)):
+                self.late_answer.set()
         _hang_up(client)
 
-    def _is_held(self, frame: bytes) -> bool:
-        return any(kind == _api_key(frame) and name in frame for kind, name in self._held)
+    @staticmethod
+    def _is_held(frame: bytes, rules: set[tuple[int, bytes]]) -> bool:
+        return any(kind == _api_key(frame) and name in frame for kind, name in rules)
 
 
 def _api_key(frame: bytes) -> int:
@@ -116,9 +152,13 @@ def _frames(source: socket.socket) -> Iterator[bytes]:
             yield stream.read(_SIZE.unpack(size)[0])
 
 
-def _pass_on(target: socket.socket, frame: bytes) -> None:
-    with contextlib.suppress(OSError):
+def _pass_on(target: socket.socket, frame: bytes) -> bool:
+    """False when the connection is gone."""
+    try:
         target.sendall(_SIZE.pack(len(frame)) + frame)
+    except OSError:
+        return False
+    return True
 
 
 def _hang_up(target: socket.socket) -> None:

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from score_bench import WAIT_S, ScoreBench
-from score_checks import faults
+from score_bench import GUARANTEES, WAIT_S, ScoreBench
+from score_checks import PROMISED
 from score_expected import Run
 from score_feed import place, population, slices
 
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def bench(own_kafka, tmp_path: Path) -> Iterator[ScoreBench]:
+@pytest.fixture(params=GUARANTEES)
+def bench(own_kafka, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of four partitions on a broker of our own, and no worker yet."""
-    made = ScoreBench(own_kafka.bootstrap, "", tmp_path)
+    made = ScoreBench(own_kafka.bootstrap, "", tmp_path, guarantee=request.param)
     made.create_topics()
     yield made
     made.close()
@@ -41,7 +41,7 @@ def test_a_worker_outlives_a_broker_that_is_killed(bench, own_kafka):
     bench.wait_all_committed()
 
     assert worker.running
-    assert [] == faults(Run.of(bench))
+    assert [] == PROMISED[bench.guarantee](Run.of(bench))
 
 
 def test_sigterm_ends_a_worker_whose_broker_is_away(bench, own_kafka):
@@ -75,7 +75,7 @@ def test_a_worker_waits_for_a_broker_that_is_not_there_yet(bench, own_kafka):
 
     assert "Traceback" not in waiting
     assert bench.bootstrap in worker.logged("broker_away")[0]["what"]
-    assert [] == faults(Run.of(bench))
+    assert [] == PROMISED[bench.guarantee](Run.of(bench))
 
 
 def test_sigterm_ends_the_wait_for_a_broker(kafka, tmp_path):

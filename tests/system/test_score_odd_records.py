@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from score_bench import ScoreBench
+from score_bench import GUARANTEES, ScoreBench
 from score_checks import faults
 from score_expected import Run
 
@@ -22,10 +22,10 @@ MIB = 1024 * 1024
 AT_MS = 1_767_571_200_000
 
 
-@pytest.fixture
-def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
+@pytest.fixture(params=GUARANTEES)
+def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of four partitions, and a worker."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path)
+    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, guarantee=request.param)
     made.create_topics()
     made.start(PQL_STORE="memory")
     yield made

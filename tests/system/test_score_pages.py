@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from score_bench import ScoreBench
+from score_bench import GUARANTEES, ScoreBench
 from score_checks import faults
 from score_expected import Expected, Run
 from score_feed import place, population, slices
@@ -16,10 +16,10 @@ from score_feed import place, population, slices
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
+@pytest.fixture(params=GUARANTEES)
+def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path)
+    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, guarantee=request.param)
     made.create_topics()
     yield made
     made.close()

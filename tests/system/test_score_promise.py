@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from score_bench import ScoreBench, Stored
+from score_bench import GUARANTEES, ScoreBench, Stored
 from score_checks import faults, repeats
 from score_expected import Run
 from score_feed import place, population
@@ -21,10 +21,10 @@ from tests.oracle.score import PQL_100, PQL_100_LINEAR
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
+@pytest.fixture(params=GUARANTEES)
+def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of twelve partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=12)
+    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=12, guarantee=request.param)
     made.create_topics()
     yield made
     made.close()

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from score_bench import ScoreBench, Worker
 from score_feed import place, population
 
+from pql_stream.ops.brokers.local import LocalKafka
 from tests.oracle.murmur2 import partition_of_lead
 from tests.oracle.render import Record
 
@@ -28,11 +37,17 @@ def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
 
 def refusal_of(bench: ScoreBench, worker: Worker) -> str:
     """What *worker* says as it ends, which must be three lines behind no traceback."""
+    said = last_words_of(bench, worker)
+    assert "Traceback" not in worker.log()
+    return said
+
+
+def last_words_of(bench: ScoreBench, worker: Worker) -> str:
+    """What *worker* says as it ends, which must be three lines; it had begun to work, so its log may have more."""
     assert 1 == bench.wait_ended(worker)
     plain = [line for line in worker.log().splitlines() if not line.startswith("{")]
     assert plain[0].startswith("Error: ")
     assert 3 == len(plain)
-    assert "Traceback" not in worker.log()
     return "\n".join(plain)
 
 
@@ -107,3 +122,33 @@ def test_wrong_settings_are_a_wrong_usage(bench):
     assert "KAFKA_BOOTSTRAP_SERVERS" in no_brokers.stderr
     assert "no-such-pack" in no_pack.stderr
     assert "Traceback" not in no_brokers.stderr + no_pack.stderr
+
+
+def test_denied_transactions_are_told(apache_kafka, tmp_path):
+    """
+    Exactly once on a cluster that denies one of the transactional ids: what is denied, and what to allow.
+    """
+    authorizer = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+        "super.users": "User:nobody",
+    }
+    denied = AclBinding(
+        ResourceType.TRANSACTIONAL_ID,
+        "pql-score-2",
+        ResourcePatternType.LITERAL,
+        "User:ANONYMOUS",
+        "*",
+        AclOperation.ALL,
+        AclPermissionType.DENY,
+    )
+    with LocalKafka(tmp_path / "kafka", settings=authorizer) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
+        admin.create_acls([denied])[denied].result()
+        bench = ScoreBench(broker.bootstrap, "", tmp_path, guarantee="exactly_once")
+        bench.create_topics()
+        said = last_words_of(bench, bench.start())
+        bench.close()
+
+    assert "transactional id pql-score-2" in said
+    assert "transactional ids that begin with pql-score-" in said

@@ -14,19 +14,25 @@ from pql_stream.stream.transport.producing import (
     Span,
     make_producer,
 )
-from pql_stream.stream.transport.settings import TransportSettings
+from pql_stream.stream.transport.settings import Guarantee, TransportSettings
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic, batches, work
+from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.stream.transport.transactions import Transaction, Transactions
 
 __all__ = [
     "BatchApp",
     "BatchTable",
     "BatchTopic",
+    "Guarantee",
     "Lease",
     "OutRecord",
     "RecordBatch",
     "RecordWriter",
     "Span",
+    "Transaction",
+    "TransactionalProducer",
+    "Transactions",
     "Transport",
     "TransportSettings",
     "WriterService",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from mode import Service
 
+from pql_stream.errors import PqlError
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.producing import RecordWriter
 from pql_stream.stream.transport.settings import TransportSettings
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic
+from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.stream.transport.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
+    from faust.types import TP
     from faust.types.auth import CredentialsT
     from mode import ServiceT
 
@@ -53,11 +59,38 @@ class WriterService(Service):
         await self._writer.stop()
 
 
+class _GroupOffsets:
+    """The offsets of a running app's sources, for its transactions."""
+
+    def __init__(self, app: BatchApp) -> None:
+        self._app = app
+
+    async def of(self, partition: int) -> tuple[Mapping[TP, int | None], Mapping[TP, int | None]]:
+        tracks = self._app.batch_consumer.tracks()
+        ours = {tp: track.committed for tp, track in tracks.items() if tp.partition == partition}
+        return ours, await self._app.batch_consumer.committed(ours)
+
+    def note(self, tp: TP, offset: int) -> None:
+        self._app.batch_consumer.tracks()[tp].committed = offset
+
+
+class TransactionsService(Service):
+    """Lets go of the partitions when the app has stopped."""
+
+    def __init__(self, transactions: Transactions, **kwargs: Any) -> None:  # noqa: ANN401  # as above
+        super().__init__(**kwargs)
+        self._transactions = transactions
+
+    async def on_stop(self) -> None:
+        await self._transactions.close()
+
+
 class BatchApp(faust.App):
     """
     One consumer group. *options* are Faust's settings; those that the transport depends on are set here.
 
-    `writer` writes records, `lease` says whether we still may; both belong to a running app.
+    `writer` writes records, `lease` says whether we still may; both belong to a running app. Exactly once there are
+    `transactions` in the writer's place.
     """
 
     def __init__(
@@ -72,6 +105,14 @@ class BatchApp(faust.App):
         self.settings = settings
         self.lease = Lease(settings.lease_s)
         self.writer = RecordWriter(connection, self.lease)
+        self.transactions: Transactions | None = None
+        self._taking: asyncio.Task[None] | None = None
+        if settings.guarantee == "exactly_once":
+            self.transactions = Transactions(
+                lambda partition: TransactionalProducer(connection, f"{id}-{partition}", id),
+                _GroupOffsets(self),
+                open_s_max=settings.rebalance_timeout_s,
+            )
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),
@@ -93,11 +134,13 @@ class BatchApp(faust.App):
         super().__init__(id, **{**defaults, **options, **fixed})
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
-        """The writer first: it is started before, and stopped after, everything that writes."""
-        return [
-            WriterService(self.writer, loop=self.loop, beacon=self.beacon),
-            *super().on_init_dependencies(),
-        ]
+        """What writes first: it is started before, and stopped after, everything that uses it."""
+        out: Service
+        if self.transactions is None:
+            out = WriterService(self.writer, loop=self.loop, beacon=self.beacon)
+        else:
+            out = TransactionsService(self.transactions, loop=self.loop, beacon=self.beacon)
+        return [out, *super().on_init_dependencies()]
 
     def _crash(self, reason: BaseException) -> None:
         """Keep the first reason: what else falls over on the way out is not why."""
@@ -142,12 +185,35 @@ class BatchApp(faust.App):
         for table in self.batch_tables():
             await table.check_changelog()
 
+    def take_partitions(self, partitions: Collection[int]) -> None:
+        """*partitions* are ours now: begin to shut out who had them before, where that is possible."""
+        if self.transactions is not None:
+            # Beside the assignment and not in it: meanwhile there are no heartbeats.
+            self._taking = asyncio.ensure_future(self._open(self.transactions, partitions))
+
+    async def _open(self, transactions: Transactions, partitions: Collection[int]) -> None:
+        try:
+            await transactions.open(partitions)
+        except PqlError as exc:
+            await end_process(self, exc)
+
+    async def partitions_taken(self) -> None:
+        """Wait for what `take_partitions` began."""
+        if self._taking is not None:
+            await asyncio.wait({self._taking})
+
     def own_changelogs(self) -> None:
         """Own the partitions of the changelogs that were just recovered."""
+        if self.transactions is not None:
+            return  # nobody else can write to them: there is nothing to watch
         for table in self.batch_tables():
             table.own_partitions()
 
-    async def release_changelogs(self) -> None:
-        """Own no partition of any changelog, until the next recovery."""
+    async def release_partitions(self) -> None:
+        """Own no partition, until the next assignment and its recovery."""
         for table in self.batch_tables():
             await table.writer.release()
+        if self.transactions is not None:
+            if self._taking is not None:
+                self._taking.cancel()
+            await self.transactions.close()

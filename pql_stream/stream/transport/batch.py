@@ -165,6 +165,17 @@ class Track:
         """The offset to commit, when there is a new one."""
         return self.finished if self.finished != self.committed else None
 
+    @property
+    def reached(self) -> int | None:
+        """
+        The offset before which nothing is left to be done; None when that is not known yet.
+
+        The committed one, or, when all is done, that of the next record: in between lie markers of transactions.
+        """
+        if self.batch is None and not self.hold and self.to_commit() is None and self.position is not None:
+            return max(self.position, self.committed or 0)
+        return self.committed
+
     def die(self) -> None:
         """The assignment is over."""
         self.alive = False

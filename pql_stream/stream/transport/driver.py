@@ -23,11 +23,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    KafkaError,
-    RecordTooLargeError,
-)
+from aiokafka.errors import ConsumerStoppedError, KafkaError, RecordTooLargeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service, ServiceT
@@ -146,12 +142,13 @@ class Consumer(driver.Consumer):
         """Wait for what is in work (in `wait_empty`), commit, and let go."""
         await super().on_partitions_revoked(revoked)
         self._lose()
-        await self.app.release_changelogs()
+        await self.app.release_partitions()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Begin anew: an older recovery may have resumed the flow while the group was joining."""
         self.stop_flow()
         self._lose()
+        self.app.take_partitions({tp.partition for tp in assigned if not self._is_changelog_topic(tp.topic)})
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
@@ -216,6 +213,8 @@ class Consumer(driver.Consumer):
     # --- commit
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002  # Faust's own list of acks
+        if self.app.transactions is not None:
+            return {}  # they are committed with their effects, and in no other way
         offsets = {tp: track.to_commit() for tp, track in self._tracks.items()}
         return {tp: offset for tp, offset in offsets.items() if offset is not None}
 
@@ -231,6 +230,11 @@ class Consumer(driver.Consumer):
                 if tp in tracks:
                     tracks[tp].committed = offset
         return committed
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """The group's offset of each of *tps* as the broker knows it now."""
+        call = self._thread.call_thread(self._thread.committed, list(tps))
+        return cast("dict[TP, int | None]", await asyncio.wait_for(call, _THREAD_CALL_S))
 
     # --- delivery
 

@@ -11,7 +11,7 @@ Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
 | `_drain_messages` | faust Consumer | one batch a partition instead of one message a record |
 | `_filter_committable_offsets`, `_commit` | faust Consumer | offsets from tracks; remember what was really committed |
 | `_new_consumer_thread` | faust aiokafka Consumer | our thread |
-| `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500) |
+| `_create_worker_consumer` | AIOKafkaConsumerThread | `_fetch_max_wait_ms` (Faust fixes 1500), `_isolation_level` |
 | `_seek_wait` | AIOKafkaConsumerThread | number the seeks of changelogs |
 | `_crash` | mode Service | the first reason of a crash is the one |
 | `_compile_decode` | faust Topic | nothing is decoded |
@@ -40,7 +40,9 @@ Read or called:
 | `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
 | `state_value`, `has_valid_position`, `position` | aiokafka TopicPartitionState of an assignment | the position, without waiting |
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
-| `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease |
+| `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease; the requests of a transaction are watched |
+| `_txn_manager` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted |
+| `BatchBuilder` | aiokafka.producer.message_accumulator | a compressed batch from a producer that does not compress |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
 
 Their order of steps is relied upon, so a change must be read before an upgrade:
@@ -54,26 +56,41 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
   `_proc_fetch_request` of aiokafka's Fetcher;
 - the way of a message: `_compile_message_handler`, `_py_aiter`;
 - the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
-- the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`.
+- the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`;
+- transactions: `_sender_routine`, `_maybe_wait_for_pid`, `_find_coordinator`, `_maybe_do_transactional_request`,
+  `_do_txn_commit`, `_fail_all`, `_can_retry`, and what becomes of each answer.
 """  # noqa: E501  # rows of a table do not wrap
 
 # ruff: noqa: SLF001  # this module is where private names are reached
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.transaction_manager import TransactionState
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import (
     HeartbeatRequest,
     SyncGroupRequest,
 )
 from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    TxnOffsetCommitRequest,
+)
+from aiokafka.record.default_records import DefaultRecordBatch
 from faust.types import TP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from faust.tables.recovery import Recovery
     from faust.types import AppT
     from mode import Service, ServiceT
@@ -84,10 +101,28 @@ if TYPE_CHECKING:
 # the last one.
 _NO_MEMBER = (22, 25, 82)
 
+CODEC_NONE: int = 0
+CODEC_GZIP: int = DefaultRecordBatch.CODEC_GZIP
+
+_OF_TRANSACTION = (
+    ProduceRequest,
+    AddPartitionsToTxnRequest,
+    AddOffsetsToTxnRequest,
+    TxnOffsetCommitRequest,
+    EndTxnRequest,
+)
+# Kafka's error code CONCURRENT_TRANSACTIONS. The markers of the transaction before take a broker some
+# milliseconds; behind the last try aiokafka goes on in its own steps.
+_CONCURRENT = 51
+_ASK_AGAIN_S = 0.002
+_ASK_AGAIN_MAX = 25
+
 
 def tune(consumer: AIOKafkaConsumer, *, fetch_max_wait_ms: int) -> None:
     """Set on a consumer that is not started yet what Faust does not pass on."""
     consumer._fetch_max_wait_ms = fetch_max_wait_ms
+    # What was rolled back is no event and no row, whoever wrote it.
+    consumer._isolation_level = "read_committed"
 
 
 def is_closed(consumer: AIOKafkaConsumer) -> bool:
@@ -160,6 +195,65 @@ def guard_writes(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
         return await send(node_id, request, **options)
 
     producer.client.send = guarded_send
+
+
+def watch_transactions(producer: AIOKafkaProducer, note_unanswered: Callable[[], None]) -> None:
+    """
+    Call *note_unanswered* when a request of a transaction of *producer* gets no answer.
+
+    Two things are mended on the way. When a transaction cannot begin because the one before is still being written
+    out, we ask again sooner than aiokafka, which waits 20 or 100 ms. And a connection that breaks in the search for a
+    coordinator ends an aiokafka producer for good, unless it looks like one that could not be made.
+    """
+    send = producer.client.send
+
+    async def watched_send(node_id: int, request: object, **options: Any) -> Any:  # noqa: ANN401 - aiokafka's own
+        if isinstance(request, FindCoordinatorRequest):
+            try:
+                return await send(node_id, request, **options)
+            except KafkaConnectionError as exc:
+                raise NodeNotReadyError from exc
+        if not isinstance(request, _OF_TRANSACTION):
+            return await send(node_id, request, **options)
+        try:
+            answer = await send(node_id, request, **options)
+            for _ in range(_ASK_AGAIN_MAX):
+                if not _is_too_early(request, answer):
+                    break
+                await asyncio.sleep(_ASK_AGAIN_S)
+                answer = await send(node_id, request, **options)
+        except BaseException:  # a cancelled request is on its way, too
+            note_unanswered()
+            raise
+        return answer
+
+    producer.client.send = watched_send
+
+
+def _is_too_early(request: object, answer: Any) -> bool:  # noqa: ANN401 - aiokafka ships no types
+    if isinstance(request, AddPartitionsToTxnRequest):
+        return any(code == _CONCURRENT for _, partitions in answer.errors for _, code in partitions)
+    return isinstance(request, AddOffsetsToTxnRequest) and answer.error_code == _CONCURRENT
+
+
+def may_abort(producer: AIOKafkaProducer) -> bool:
+    """A transaction is open, and its end was not asked for."""
+    return producer._txn_manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR)
+
+
+def new_batch(codec: int, bytes_max: int) -> BatchBuilder:
+    """An empty batch for a transactional producer; a producer's own are all compressed by one codec."""
+    return BatchBuilder(bytes_max, codec, is_transactional=True)
+
+
+def uncount(producer: AIOKafkaProducer, topic: str, partition: int, count: int) -> None:
+    """Take back the sequence numbers of the last *count* records of a partition, which the broker has refused."""
+    producer._txn_manager.increment_sequence_number(TopicPartition(topic, partition), -count)
+
+
+def topic_partition(tp: TP) -> TopicPartition:
+    """*tp* as aiokafka names it."""
+    return TopicPartition(tp.topic, tp.partition)
 
 
 def is_stopped(service: ServiceT) -> bool:

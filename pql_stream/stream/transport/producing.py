@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +15,7 @@ from aiokafka.errors import (
     ProducerClosed,
     RecordListTooLargeError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
@@ -47,8 +48,8 @@ class _LeaseLost(KafkaError):  # type: ignore[misc]  # as above
     """The group no longer counts on us: the write is dropped."""
 
 
-class _BatchRefused(Exception):  # private, and says what happened
-    """The broker finds a batch of *count* records too large."""
+class BatchRefused(Exception):  # inside the transport, and says what happened
+    """The broker finds a batch of *count* records too large; none of them is written."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -67,13 +68,19 @@ def make_producer(connection: Connection, *, compression: str | None) -> AIOKafk
     )
 
 
-async def _send_some(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[OutRecord], count_max: int
+async def send_batch(
+    producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int, records: Sequence[OutRecord]
 ) -> Span:
-    """Send as many of the first *count_max* as fit into a batch (a first one always does), and wait."""
-    builder = producer.create_batch()
+    """
+    Send as many of *records* as fit into the empty *builder* (a first one always does), and wait.
+
+    Raises:
+        BatchRefused: the broker finds them too large together.
+        BrokerError: they are written, and the broker no longer knows where.
+        KafkaError: they are not written, or that is not known.
+    """
     timestamp_ms = int(time.time() * 1000)
-    for record in records[:count_max]:
+    for record in records:
         added = builder.append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
         if added is None:
             break
@@ -81,16 +88,39 @@ async def _send_some(
     try:
         metadata = await (await producer.send_batch(builder, topic, partition=partition))
     except (MessageSizeTooLargeError, RecordListTooLargeError) as exc:
-        raise _BatchRefused(count) from exc
+        raise BatchRefused(count) from exc
     if metadata.offset < 0:
         # The broker knows a retried batch as written, but no longer where: no offset to go on from.
         raise BrokerError(f"{topic}-{partition}: a write was acknowledged without its offset")
     return Span(metadata.offset, metadata.offset + count - 1)
 
 
-def _check_size(topic: str, record: OutRecord, index: int) -> None:
-    if record.bytes > RECORD_BYTES_MAX:
-        raise RecordTooLarge(topic, index, record.bytes)
+async def send_in_order(
+    topic: str, records: Sequence[OutRecord], send_some: Callable[[Sequence[OutRecord]], Awaitable[Span]]
+) -> list[Span]:
+    """
+    Send *records* in order by calls of *send_some*, which sends the first of those it is given in one batch.
+
+    Raises:
+        RecordTooLarge: names the record; those before it are written.
+    """
+    spans: list[Span] = []
+    sent, count_max = 0, len(records)
+    while sent < len(records):
+        if records[sent].bytes > RECORD_BYTES_MAX:
+            raise RecordTooLarge(topic, sent, records[sent].bytes)
+        try:
+            span = await send_some(records[sent : sent + count_max])
+        except BatchRefused as exc:
+            if exc.count == 1:
+                raise RecordTooLarge(topic, sent, records[sent].bytes) from exc
+            # Halves, until the record that is too large stands alone.
+            count_max = exc.count // 2
+        else:
+            spans.append(span)
+            sent += span.last - span.first + 1
+            count_max = len(records)
+    return spans
 
 
 class RecordWriter:
@@ -161,32 +191,17 @@ class RecordWriter:
             StreamLost: the lease is lost; what was not on its way to the broker by then is not written.
             BrokerError: the broker refuses for another reason. What was written is not known.
         """
-        spans: list[Span] = []
-        sent, count_max = 0, len(records)
         async with self._partitions[topic, partition]:
-            while sent < len(records):
-                _check_size(topic, records[sent], sent)
-                try:
-                    span = await self._send_some(topic, partition, records[sent:], count_max)
-                except _BatchRefused as exc:
-                    if exc.count == 1:
-                        raise RecordTooLarge(topic, sent, records[sent].bytes) from exc
-                    # Halves, until the record that is too large stands alone.
-                    count_max = exc.count // 2
-                else:
-                    spans.append(span)
-                    sent += span.last - span.first + 1
-                    count_max = len(records)
-        return spans
+            return await send_in_order(topic, records, lambda some: self._send_some(topic, partition, some))
 
-    async def _send_some(self, topic: str, partition: int, records: Sequence[OutRecord], count_max: int) -> Span:
+    async def _send_some(self, topic: str, partition: int, records: Sequence[OutRecord]) -> Span:
         while (producer := self._producer) is not None:
             try:
-                return await _send_some(producer, topic, partition, records, count_max)
+                return await send_batch(producer, producer.create_batch(), topic, partition, records)
             except ProducerClosed:
                 # Replaced while it waited for metadata: nothing was written.
                 continue
-            except _BatchRefused:
+            except BatchRefused:
                 # aiokafka has counted the refused batch, the broker has not: it would refuse all that
                 # follows.
                 await self._replace(producer)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Guarantee = Literal["at_least_once", "exactly_once"]
 
 _MIB = 1024 * 1024
 
@@ -11,6 +14,8 @@ _MIB = 1024 * 1024
 class TransportSettings:
     """Limits and times of one worker; seconds, milliseconds and bytes as the names say."""
 
+    # exactly_once: the app has `transactions`, and an agent writes by nothing else.
+    guarantee: Guarantee = "at_least_once"
     # How long the broker may hold back an answer that has no record. Stock Faust has 1500.
     fetch_max_wait_ms: int = 50
     # Of one partition in one fetch, compressed.

@@ -20,6 +20,7 @@ from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
+from pql_stream.stream.transport.transactions import Transaction
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp
@@ -83,6 +84,18 @@ class BatchTable(Table[bytes, bytes]):
             RecordTooLarge: a row does not fit into the changelog.
         """
         await self.writer.write(partition, items)
+
+    async def write_in(self, transaction: Transaction, partition: int, items: Sequence[Row]) -> None:
+        """
+        Write *items* to the changelog as part of *transaction*; they are stored when it is committed.
+
+        Raises:
+            RecordTooLarge: a row does not fit into the changelog.
+        """
+        records = [OutRecord(key, value) for key, value in items]
+        spans = await transaction.writer.send(self.topic, partition, records)
+        rows, last = cast("Rows", self.data), spans[-1].last
+        transaction.when_committed(lambda: rows.put_many(partition, items, last))
 
     # --- what the changelog writer needs of Kafka
 

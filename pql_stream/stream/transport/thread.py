@@ -169,7 +169,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return None
         tps = [tp for tp in assignment.tps if not is_changelog(tp.topic)]
         self.unposition(tps)
-        committed = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+        committed = await self.committed(tps)
         if internals.assignment_of(consumer) is not assignment:
             return None
         new = [tp for tp in tps if committed[tp] is None]
@@ -182,6 +182,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if committed[tp] is not None:
                 consumer.seek(tp, committed[tp])
         return Sought(self._position(tps), {ensure_TP(tp): offset for tp, offset in committed.items()})
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """The group's offset of each of *tps* as the broker knows it now; None where there is none."""
+        consumer = self._ensure_consumer()
+        asked = list(tps)
+        return dict(zip(asked, await asyncio.gather(*map(consumer.committed, asked)), strict=True))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """
+        The ends of *partitions*. Called from the main thread, and by every recovery before it reads anything: so here
+        it waits until what was assigned is taken.
+        """
+        await self.app.partitions_taken()
+        return await super().highwaters(*partitions)
+
+    def highwater(self, tp: TP) -> int:
+        """The end of what may be read of *tp*, as the last fetch told: before it no transaction is open."""
+        return self._ensure_consumer().last_stable_offset(driver.ensure_aiokafka_TP(tp)) or 0
 
     # --- records
 

@@ -47,3 +47,16 @@ def test_a_partition_that_we_may_not_read_is_refused_at_once(client_config):
 
     with pytest.raises(BrokerError, match="cannot read rows"):
         sample_row(config, "rows", 2)
+
+
+def test_a_row_far_from_the_end_is_found(client_config):
+    """
+    What a transaction took back may lie behind the last row, a whole batch of it: then it is looked for further back.
+    """
+    _, config = client_config
+    producer = Producer(config)
+    for _ in range(500):
+        producer.produce("rows", None, key=b"u2", partition=1)
+    assert producer.flush(30) == 0
+
+    assert b"row" == sample_row(config, "rows", 2)

@@ -86,6 +86,7 @@ def test_building_settings_reads_no_environment(monkeypatch):
         ("PQL_LOG_FORMAT", "json", "log_format", "json"),
         ("PQL_LOG_FORMAT", "xml", "log_format", None),
         ("PQL_PROCESSING_GUARANTEE", "at_least_once", "processing_guarantee", "at_least_once"),
+        ("PQL_PROCESSING_GUARANTEE", "Exactly_Once", "processing_guarantee", "exactly_once"),
         ("PQL_PROCESSING_GUARANTEE", "never", "processing_guarantee", None),
         ("PQL_DATA_DIR", __file__, "data_dir", None),
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "security_protocol", "SSL"),
@@ -127,15 +128,6 @@ def test_blank_is_not_given(blank):
     assert load_settings({}) == settings
 
 
-def test_exactly_once_is_refused_as_not_built_yet():
-    """
-    Nobody believes to run exactly once: the message says that it is not built, not that it is unknown.
-    """
-    (problem,) = problems_of({"PQL_PROCESSING_GUARANTEE": "exactly_once"})
-
-    assert "exactly_once is not built yet" in problem
-
-
 def test_unknown_names_with_our_prefix_are_refused_with_a_guess():
     """
     A mistyped name would silently leave the default, so it stops the start and names its neighbour.
@@ -174,7 +166,7 @@ def test_every_problem_is_named_at_once():
             "PQL_HTPP_PORT": "1",
             "PQL_HTTP_PORT": "x",
             "PQL_LOG_LEVEL": "loud",
-            "PQL_PROCESSING_GUARANTEE": "exactly_once",
+            "PQL_PROCESSING_GUARANTEE": "at_most_once",
             "KAFKA_BOOTSTRAP_SERVERS": "broker",
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_PASSWORD_FILE": "/nowhere",

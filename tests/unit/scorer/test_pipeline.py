@@ -1,4 +1,4 @@
-"""The order of effects: a stop after any of them loses nothing and adds nothing (DESIGN.md 4)."""
+"""The order of effects at least once: a stop after any of them loses nothing and adds nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import StreamLost
+from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
@@ -74,9 +75,10 @@ async def leased() -> None:
     """The lease of a worker that nobody doubts."""
 
 
-def pipeline(world: World, confirm_lease=leased) -> Pipeline:
-    ports = Ports(world, world, NoMeter(), confirm_lease, lambda: 0.0, lambda _bug: None)
-    return Pipeline(Scorer(PACK, TOPICS, PARTITIONS), TOPICS, ports)
+def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS) -> Pipeline:
+    guarantee = AtLeastOnce(TOPICS, world, world, confirm_lease=confirm_lease, clock=lambda: 0.0)
+    ports = Ports(world, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+    return Pipeline(Scorer(PACK, TOPICS, partitions), ports)
 
 
 async def run(world: World, log: Sequence[Record], batch_size: int) -> None:
@@ -206,16 +208,14 @@ async def test_outputs_go_to_the_partition_of_their_lead():
     """Score topics have the input's partitions, so the partition number is the lead's own."""
     sent: list[tuple[str, int]] = []
 
-    class Sender:
+    class SeenWorld(World):
         async def send(self, topic, partition, records):
             sent.append((topic, partition))
 
-    world = World()
     partitions = 8
     at = partition_of(b"u1", partitions)
-    ports = Ports(world, Sender(), NoMeter(), leased, lambda: 0.0, lambda _bug: None)
     record = Record(TOPICS.activity, at, 0, JAN_5_MS, b"u1", native_json("tutorial_completed"))
 
-    await Pipeline(Scorer(PACK, TOPICS, partitions), TOPICS, ports).handle(Batch(TOPICS.activity, at, [record]))
+    await pipeline(SeenWorld(), partitions=partitions).handle(Batch(TOPICS.activity, at, [record]))
 
     assert [(TOPICS.score_changed, at)] == sent

@@ -158,3 +158,21 @@ def test_a_late_done_does_not_move_a_track_that_has_gone_on():
     withdrawn.done()
 
     assert of.to_commit() is None
+
+
+def test_markers_behind_the_last_record_are_nothing_left_to_do():
+    """
+    The offset behind the last record counts as reached when everything before it is committed, and not earlier.
+    """
+    of, _ = track(held=3, committed=0)
+    of.position = 5
+    reached = [of.reached]
+    batch = next_batch(of)
+    batch.take()
+    reached.append(of.reached)
+    batch.done()
+    reached.append(of.reached)
+    of.committed = of.to_commit()
+    reached.append(of.reached)
+
+    assert [0, 0, 0, 5] == reached

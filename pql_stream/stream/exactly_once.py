@@ -1,0 +1,104 @@
+"""
+Exactly once: outputs, rows and the offset of a batch are one transaction, seen together or not at all.
+
+No Faust and no client library here: the transactions and the table come in as ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from pql_stream.stream.metrics import BatchStage
+from pql_stream.stream.names import Topics
+from pql_stream.stream.outbox import Outbox, Writer, outgoing
+from pql_stream.stream.pipeline import Batch
+from pql_stream.stream.scorer import Effects
+
+
+class Transaction(Protocol):
+    """Takes writes; they are seen when it is committed."""
+
+    @property
+    def writer(self) -> Writer: ...
+    @property
+    def compressing(self) -> Writer: ...
+
+
+T = TypeVar("T", bound=Transaction)
+T_co = TypeVar("T_co", bound=Transaction, covariant=True)
+T_contra = TypeVar("T_contra", bound=Transaction, contravariant=True)
+
+
+class Transactions(Protocol[T_co]):
+    """One transaction a batch."""
+
+    async def run(
+        self, topic: str, partition: int, end: int, writes: Callable[[T_co], Sequence[Awaitable[object]]]
+    ) -> None:
+        """Commit all that *writes* returns, and that *topic* was read up to, not including, *end*."""
+
+
+class RowWriter(Protocol[T_contra]):
+    """The table of leads."""
+
+    async def write_in(
+        self, transaction: T_contra, partition: int, items: Sequence[tuple[bytes, bytes | None]]
+    ) -> None:
+        """Write *items* as part of *transaction*; they are stored when it is committed."""
+
+
+class ExactlyOnce(Generic[T]):
+    """
+    Writes effects so that whoever reads committed records sees each once.
+
+    *confirm_lease* raises `StreamLost` when the partitions may have another owner by now. The broker would refuse
+    us as well; to ask first spares the new owner the wait for a transaction of ours.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        transactions: Transactions[T],
+        rows: RowWriter[T],
+        *,
+        dead_letter_partitions: int,
+        confirm_lease: Callable[[], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._topics = topics
+        self._transactions = transactions
+        self._rows = rows
+        self._dead_letter_partitions = dead_letter_partitions
+        self._confirm_lease = confirm_lease
+        self._clock = clock
+
+    async def write(self, batch: Batch, effects: Effects) -> Mapping[BatchStage, float]:
+        """
+        Write *effects* and commit them with the offset of *batch*; on return the rows are stored.
+
+        Raises:
+            StreamLost: the partition belongs to somebody else.
+            PqlError: it failed, or nobody knows whether it did. Nothing of this batch may be used.
+        """
+        started_at_s = self._clock()
+        await self._confirm_lease()
+        end = batch.records[-1].offset + 1
+        await self._transactions.run(
+            batch.topic, batch.partition, end, lambda transaction: self._writes(transaction, batch.partition, effects)
+        )
+        return {"send": self._clock() - started_at_s}
+
+    def _writes(self, transaction: T, partition: int, effects: Effects) -> list[Awaitable[object]]:
+        outbox = Outbox(
+            self._topics,
+            writer=transaction.writer,
+            compressing=transaction.compressing,
+            dead_letter_partitions=self._dead_letter_partitions,
+        )
+        writes: list[Awaitable[object]] = [
+            outbox.send(topic, at, records) for topic, at, records in outgoing(self._topics, partition, effects)
+        ]
+        if effects.rows:
+            writes.append(self._rows.write_in(transaction, partition, effects.rows))
+        return writes

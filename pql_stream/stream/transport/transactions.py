@@ -1,0 +1,177 @@
+"""
+Exactly once: what a batch writes and the offset it was read up to are one Kafka transaction.
+
+A partition of the tables has a producer of its own, and its transactional id is its right to write:
+
+1. When a partition is assigned, its producer is opened before anything of the partition is read. That ends what
+   an owner before us had under way, and from there on the broker refuses whatever such an owner still writes.
+   Offsets go without the group's generation, so nothing but the id keeps a zombie out.
+2. Rows and offsets count as written when the transaction is committed, and not before. Whatever fails on the way
+   there ends the process: the next one reads what is committed.
+3. A request that got no answer may arrive late, and must not fall into a later transaction: the producer is
+   replaced first. Between two producers another worker may have had the partition. The group's offsets tell,
+   because every transaction moves one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from faust.types import TP
+
+from pql_stream.errors import BrokerError, StreamLost
+from pql_stream.stream.records import OutRecord
+from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.producing import Span
+from pql_stream.stream.transport.transactional import TransactionalProducer
+
+_STOP_S = 5.0
+
+
+class GroupOffsets(Protocol):
+    """What the group has committed."""
+
+    async def of(self, partition: int) -> tuple[Mapping[TP, int | None], Mapping[TP, int | None]]:
+        """The offsets of the sources with this number: as we know them, and as the broker does."""
+
+    def note(self, tp: TP, offset: int) -> None:
+        """*offset* is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerWriter:
+    """Writes by *producer*, in batches compressed by *codec*."""
+
+    producer: TransactionalProducer
+    codec: int
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[Span]:
+        """`TransactionalProducer.send`."""
+        return await self.producer.send(topic, partition, records, codec=self.codec)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What one batch writes: `writer` and, for what came in compressed, `compressing` are its way out."""
+
+    writer: ProducerWriter
+    compressing: ProducerWriter
+    _then: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        """Call *then* as soon as the transaction is committed, and never if it is not."""
+        self._then.append(then)
+
+    def committed(self) -> None:
+        """It is."""
+        for then in self._then:
+            then()
+
+
+class Transactions:
+    """The transactional producers of the partitions that are assigned to this worker."""
+
+    def __init__(
+        self, make_producer: Callable[[int], TransactionalProducer], offsets: GroupOffsets, *, open_s_max: float
+    ) -> None:
+        self._make_producer = make_producer
+        self._offsets = offsets
+        self._open_s_max = open_s_max
+        self._producers: dict[int, TransactionalProducer] = {}
+        self._opening: dict[int, TransactionalProducer] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def open(self, partitions: Collection[int]) -> None:
+        """
+        Take *partitions*, and no other ones. Read nothing of theirs before this returns.
+
+        Raises:
+            PqlError: the broker does not let us, or not in time.
+        """
+        await self.close()
+        self._opening = {partition: self._make_producer(partition) for partition in partitions}
+        await self._start(self._opening.values())
+        self._producers, self._opening = self._opening, {}
+
+    async def _start(self, producers: Collection[TransactionalProducer]) -> None:
+        starting = [asyncio.ensure_future(producer.start()) for producer in producers]
+        try:
+            async with asyncio.timeout(self._open_s_max):
+                await asyncio.gather(*starting)
+        except TimeoutError as exc:
+            raise BrokerError(
+                f"no transaction could be opened in {self._open_s_max:.0f} s",
+                why="the broker does not answer, or cannot end a transaction of the owner before",
+                what_to_do="see that all brokers are up",
+            ) from exc
+        finally:
+            for task in starting:
+                task.cancel()
+
+    async def close(self) -> None:
+        """
+        Let go of every partition, within 5 seconds: a broker that is away must not hold up a hand-over, or the
+        end of the process.
+        """
+        producers = [*self._producers.values(), *self._opening.values()]
+        self._producers, self._opening = {}, {}
+        await self._retire(producers)
+
+    async def _retire(self, producers: Collection[TransactionalProducer]) -> None:
+        for producer in producers:
+            task = asyncio.ensure_future(producer.stop())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=_STOP_S)
+
+    async def run(
+        self, topic: str, partition: int, end: int, writes: Callable[[Transaction], Sequence[Awaitable[object]]]
+    ) -> None:
+        """
+        Commit all that *writes* returns, and that *topic* was read up to, not including, *end*, in one transaction.
+
+        One at a time for each partition number. After an error nothing may go on from what was written: end the
+        process.
+
+        Raises:
+            StreamLost: the partition is not ours any more.
+            PqlError: it is not committed, or that is not known.
+        """
+        producer = await self._producer(partition)
+        transaction = Transaction(
+            ProducerWriter(producer, internals.CODEC_NONE), ProducerWriter(producer, internals.CODEC_GZIP)
+        )
+        await producer.begin()
+        await asyncio.gather(*writes(transaction))
+        # Not beside the writes: while its coordinator takes in something new of a transaction, a broker can verify no
+        # write of it, and aiokafka would wait 100 ms before it tries again.
+        await producer.add_offset(TP(topic, partition), end)
+        await producer.commit()
+        # No await between these: whoever looks sees the state before the transaction, or the one after it.
+        transaction.committed()
+        self._offsets.note(TP(topic, partition), end)
+
+    async def _producer(self, partition: int) -> TransactionalProducer:
+        producer = self._producers.get(partition)
+        if producer is None:
+            raise StreamLost(f"partition {partition} is not owned by this worker")
+        if producer.is_in_doubt:
+            producer = await self._replaced(partition, producer)
+        return producer
+
+    async def _replaced(self, partition: int, doubtful: TransactionalProducer) -> TransactionalProducer:
+        await self._retire([doubtful])
+        producer = self._producers[partition] = self._make_producer(partition)
+        await self._start([producer])
+        ours, theirs = await self._offsets.of(partition)
+        if ours != theirs:
+            raise StreamLost(
+                f"partition {partition} had another owner meanwhile",
+                why=f"its offsets were {dict(ours)} and are {dict(theirs)}",
+                what_to_do="nothing: the worker starts again and reads what is committed",
+            )
+        return producer

@@ -1,0 +1,220 @@
+"""Transactions on a real broker: what is seen of one, when, and who may write."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+
+from pql_stream.errors import RecordTooLarge, StreamLost
+from pql_stream.stream.connection import Connection
+from pql_stream.stream.records import OutRecord
+from pql_stream.stream.transport.internals import CODEC_GZIP
+from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.stream.transport.transactions import Transaction, Transactions
+
+pytestmark = pytest.mark.system
+
+LIMIT = 20_000
+
+
+@pytest.fixture
+def topic(kafka, topic_prefix: str):
+    """A topic that takes batches of up to 20,000 bytes."""
+    name = topic_prefix + "out"
+    kafka.create_topics({name: 2}, {"max.message.bytes": str(LIMIT)})
+    yield name
+    kafka.delete_topics(topic_prefix)
+
+
+@pytest.fixture
+async def make(kafka, topic_prefix):
+    """A function that makes a producer of one and the same id; all are stopped at the end."""
+    made: list[TransactionalProducer] = []
+
+    async def start() -> TransactionalProducer:
+        made.append(TransactionalProducer(Connection(bootstrap=kafka.bootstrap), topic_prefix + "id", topic_prefix))
+        await made[-1].start()
+        return made[-1]
+
+    yield start
+    for producer in made:
+        await producer.stop()
+
+
+def records(*values: bytes) -> list[OutRecord]:
+    return [OutRecord(b"k", value) for value in values]
+
+
+async def seen(bootstrap: str, topic: str) -> list[bytes | None]:
+    """The values in partition 0 that who reads committed records sees."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    tp = TopicPartition(topic, 0)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        await consumer.seek_to_beginning(tp)
+        end = (await consumer.end_offsets([tp]))[tp]
+        found: list[bytes | None] = []
+        while await consumer.position(tp) < end:
+            found += [record.value for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, [])]
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def committed(bootstrap: str, group: str, topic: str) -> int | None:
+    """The group's offset of partition 1."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        return await consumer.committed(TopicPartition(topic, 1))
+    finally:
+        await consumer.stop()
+
+
+async def test_records_and_offset_are_there_when_the_transaction_is_committed(kafka, make, topic, topic_prefix):
+    """
+    Before the commit nobody sees anything of a transaction; behind it all is there, the group's offset too.
+    """
+    producer = await make()
+    await producer.begin()
+    await producer.send(topic, 0, records(b"1", b"2"))
+    await producer.add_offset(TP(topic, 1), 7)
+
+    assert ([], None) == (await seen(kafka.bootstrap, topic), await committed(kafka.bootstrap, topic_prefix, topic))
+
+    await producer.commit()
+
+    assert [b"1", b"2"] == await seen(kafka.bootstrap, topic)
+    assert 7 == await committed(kafka.bootstrap, topic_prefix, topic)
+
+
+async def test_a_producer_that_stops_in_a_transaction_takes_it_back(kafka, make, topic):
+    """
+    Who reads behind it need not wait until it times out.
+    """
+    producer = await make()
+    await producer.begin()
+    await producer.send(topic, 0, records(b"lost"))
+    await producer.stop()
+    other = TransactionalProducer(Connection(bootstrap=kafka.bootstrap), f"{topic}-other", topic)
+    await other.start()
+    await other.begin()
+    await other.send(topic, 0, records(b"behind"))
+    await other.commit()
+    await other.stop()
+
+    assert [b"behind"] == await seen(kafka.bootstrap, topic)
+
+
+async def test_who_opens_an_id_shuts_out_who_had_it(kafka, make, topic):
+    """
+    The transaction that was open is taken back before the new producer is ready; at its next step the old one is
+    told that the partition is lost.
+    """
+    old = await make()
+    await old.begin()
+    await old.send(topic, 0, records(b"old"))
+    new = await make()
+    await new.begin()
+    await new.send(topic, 0, records(b"new"))
+    await new.commit()
+    with pytest.raises(StreamLost):
+        await old.commit()
+
+    assert [b"new"] == await seen(kafka.bootstrap, topic)
+
+
+async def test_a_producer_that_was_shut_out_writes_nothing(kafka, make, topic):
+    """
+    A zombie that begins a transaction after its heir was opened is refused at the first record.
+    """
+    old = await make()
+    await make()
+    await old.begin()
+    with pytest.raises(StreamLost):
+        await old.send(topic, 0, records(b"old"))
+
+    assert [] == await seen(kafka.bootstrap, topic)
+
+
+async def test_a_refused_record_spoils_neither_its_transaction_nor_the_next(kafka, make, topic):
+    """
+    The record over the topic's limit is found among the others and named; the rest, something in its place, and
+    another transaction follow.
+    """
+    producer = await make()
+    await producer.begin()
+    values = [b"%d" % number for number in range(10)]
+    values[6] = bytes(LIMIT)
+    with pytest.raises(RecordTooLarge) as refused:
+        await producer.send(topic, 0, records(*values))
+    values[6] = b"stub"
+    await producer.send(topic, 0, records(*values[6:]))
+    await producer.commit()
+    await producer.begin()
+    await producer.send(topic, 0, records(b"next"))
+    await producer.commit()
+
+    assert 6 == refused.value.index
+    assert [*values, b"next"] == await seen(kafka.bootstrap, topic)
+
+
+async def test_batches_can_be_compressed_beside_others_that_are_not(kafka, make, topic):
+    """
+    What fits only when it is compressed is written by the same transaction as the rest, and is read as it was.
+    """
+    producer = await make()
+    plain, large = random.Random(1).randbytes(LIMIT // 2), b"x" * 10 * LIMIT
+    await producer.begin()
+    await producer.send(topic, 0, records(plain))
+    await producer.send(topic, 0, records(large), codec=CODEC_GZIP)
+    await producer.commit()
+
+    assert [plain, large] == await seen(kafka.bootstrap, topic)
+
+
+class NoOffsets:
+    """A group that nobody else commits to."""
+
+    async def of(self, partition: int) -> tuple[dict[TP, int | None], dict[TP, int | None]]:
+        return {}, {}
+
+    def note(self, tp: TP, offset: int) -> None:
+        pass
+
+
+def sockets() -> int:
+    """How many sockets this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(str(link.readlink()).startswith("socket:") for link in links)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the sockets as Linux shows them")
+async def test_a_storm_of_rebalances_leaves_no_connection_open(kafka, topic, topic_prefix):
+    """
+    Twelve partitions that are taken, written to, and let go, again and again, leave as many sockets as before.
+    """
+    connection = Connection(bootstrap=kafka.bootstrap)
+    of = Transactions(
+        lambda partition: TransactionalProducer(connection, f"{topic_prefix}{partition}", topic_prefix),
+        NoOffsets(),
+        open_s_max=60,
+    )
+    before = sockets()
+
+    def write(transaction: Transaction) -> list[Awaitable[object]]:
+        return [transaction.writer.send(topic, 0, records(b"v"))]
+
+    for number in range(5):
+        await of.open(range(12))
+        await of.run(topic, number % 2, number, write)
+    await of.close()
+
+    assert before == sockets()
+    assert 5 == len(await seen(kafka.bootstrap, topic))
