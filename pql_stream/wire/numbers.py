@@ -15,6 +15,11 @@ def decimal(hundredths: int) -> int | float:
     return hundredths / HUNDREDTHS if rest else whole
 
 
+def hundredths_of(points: float) -> int:
+    """14.98 -> 1498: what `decimal` was given."""
+    return round(points * HUNDREDTHS)
+
+
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 -> `2026-01-05T10:00:00.000Z`."""
     at = _EPOCH + timedelta(milliseconds=time_ms)
