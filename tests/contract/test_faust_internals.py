@@ -123,7 +123,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "mode.threads:QueueServiceThread": ("call_thread",),
     "mode.utils.queues:FlowControlEvent": ("clear", "resume", "suspend"),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
-        "committed",
+        "commit",
         "getmany",
         "seek",
         "seek_to_beginning",
@@ -139,6 +139,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "_push_error_to_user",
         "_send_req",
         "check_errors",
+        "fetch_committed_offsets",
     ),
     "aiokafka.consumer.group_coordinator:CoordinatorGroupRebalance": (
         "_send_sync_group_request",

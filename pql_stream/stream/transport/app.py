@@ -10,14 +10,16 @@ from mode import Service
 
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport.lease import Lease
+from pql_stream.stream.transport.outputs import OutputWatch
 from pql_stream.stream.transport.producing import RecordWriter
 from pql_stream.stream.transport.settings import TransportSettings
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from faust.types import TP
     from faust.types.auth import CredentialsT
     from mode import ServiceT
 
@@ -72,6 +74,7 @@ class BatchApp(faust.App):
         self.settings = settings
         self.lease = Lease(settings.lease_s)
         self.writer = RecordWriter(connection, self.lease)
+        self.output_watch: OutputWatch | None = None
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),
@@ -134,20 +137,31 @@ class BatchApp(faust.App):
 
     async def check_changelogs(self) -> None:
         """
-        Repair what somebody else wrote into the changelogs of our partitions.
+        Repair what somebody else wrote into the changelogs, and the watched output, of our partitions.
 
         Raises:
             StreamLost: a partition is not ours any more.
         """
         for table in self.batch_tables():
             await table.check_changelog()
+        if self.output_watch is not None:
+            await self.output_watch.check()
 
-    def own_changelogs(self) -> None:
-        """Own the partitions of the changelogs that were just recovered."""
+    def own_changelogs(self, notes: Mapping[TP, str]) -> None:
+        """Own what goes with the sources that were just sought; *notes* has what was committed with each."""
         for table in self.batch_tables():
             table.own_partitions()
+        if self.output_watch is not None:
+            for partition in {tp.partition for tp in notes}:
+                self.output_watch.own(partition, [note for tp, note in notes.items() if tp.partition == partition])
 
     async def release_changelogs(self) -> None:
-        """Own no partition of any changelog, until the next recovery."""
+        """Own nothing, until the next recovery."""
         for table in self.batch_tables():
             await table.writer.release()
+        if self.output_watch is not None:
+            await self.output_watch.release()
+
+    def commit_note(self, tp: TP) -> str:
+        """What to commit with an offset of *tp*."""
+        return "" if self.output_watch is None else self.output_watch.note(tp.partition)

@@ -42,6 +42,8 @@ Read or called:
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
 | `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
+| `fetch_committed_offsets` | GroupCoordinator | `committed` gives no metadata |
+| `commit` | AIOKafkaConsumer | replaced on the instance: Faust commits no metadata |
 
 Their order of steps is relied upon, so a change must be read before an upgrade:
 
@@ -66,10 +68,11 @@ from aiokafka.protocol.group import (
     SyncGroupRequest,
 )
 from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
     from faust.tables.recovery import Recovery
@@ -158,6 +161,23 @@ def guard_writes(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
         return await send(node_id, request, **options)
 
     producer.client.send = guarded_send
+
+
+async def committed(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """The group's offset of each of *tps* that has one, with what was committed beside it."""
+    return cast("Mapping[TopicPartition, OffsetAndMetadata]", await consumer._coordinator.fetch_committed_offsets(tps))
+
+
+def note_commits(consumer: AIOKafkaConsumer, note: Callable[[TopicPartition], str]) -> None:
+    """Put the *note* of each partition into the metadata of every commit of *consumer*."""
+    commit = consumer.commit
+
+    async def commit_with_notes(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        await commit({tp: OffsetAndMetadata(given.offset, note(tp)) for tp, given in offsets.items()})
+
+    consumer.commit = commit_with_notes
 
 
 def is_stopped(service: ServiceT) -> bool:
