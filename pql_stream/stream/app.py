@@ -13,6 +13,7 @@ from faust.types.streams import StreamT
 from mode import ServiceT
 
 from pql_stream.core.packs import CompiledPack
+from pql_stream.stream.changes_log import ChangesLog
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.metrics import Meter, PartitionId
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
@@ -20,7 +21,15 @@ from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Pipeline, Ports
 from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
 from pql_stream.stream.scorer import Scorer
-from pql_stream.stream.transport import BatchApp, RecordBatch, RecordWriter, TransportSettings, WriterService, work
+from pql_stream.stream.transport import (
+    BatchApp,
+    OutputTopic,
+    RecordBatch,
+    RecordWriter,
+    TransportSettings,
+    WriterService,
+    work,
+)
 
 STORES = {"memory": "pqlmemory://", "rocksdb": "pqlrocksdb://"}
 
@@ -61,9 +70,13 @@ class ScoreApp(BatchApp):
         )
         self._compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
+        changes = ChangesLog(
+            OutputTopic(self, topics.score_changed), self.writer, table, settings.pack, self.lease.confirm
+        )
+        self.output_watch = changes
         outbox = Outbox(
             topics,
-            writer=self.writer,
+            writer=changes,
             compressing=self._compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )
@@ -72,7 +85,8 @@ class ScoreApp(BatchApp):
         self._progress = ProgressReporter(meter, time.time)
 
         async def handle(batch: RecordBatch) -> None:
-            await pipeline.handle(batch)
+            async with changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
+                await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
 
         # Both inputs in one agent: batches of the same partition number share their rows, and are

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.names import Topics
+from pql_stream.stream.published import Ahead
 from pql_stream.stream.records import OutRecord, SourceRecord
 from pql_stream.stream.scorer import Effects, Scorer
 
@@ -71,9 +72,12 @@ class Pipeline:
         self._topics = topics
         self._ports = ports
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: Batch, ahead: dict[str, Ahead] | None = None) -> None:
         """
         Score *batch*; on return nothing of it can be lost any more, and its offset may be committed.
+
+        *ahead* has the leads of the partition about which more is published than their rows know; those that
+        have caught up are taken out.
 
         Sends before it stores: a crash in between repeats the events, and the repeat folds to the same
         state and writes the same ids. The other order would lose changes, because the stored row would
@@ -87,7 +91,8 @@ class Pipeline:
         started_at_s = ports.clock()
         reading = self._scorer.read(batch.records)
         rows = ports.rows.get_many(batch.partition, reading.keys.values())
-        effects = self._scorer.score(reading, rows)
+        published = ahead if ahead is not None else {}
+        effects = self._scorer.score(reading, rows, published)
         scored_at_s = ports.clock()
         await ports.confirm_lease()
         await self._send(batch.partition, effects)
@@ -96,6 +101,8 @@ class Pipeline:
             await ports.confirm_lease()
             await ports.rows.write_many(batch.partition, effects.rows)
         stored_at_s = ports.clock()
+        for lead_id in effects.caught_up:
+            del published[lead_id]
         for bug in effects.counts.bugs:
             ports.log_bug(bug)
         seconds: dict[BatchStage, float] = {
