@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import orjson
@@ -368,6 +369,31 @@ async def test_a_partition_that_is_not_owned_is_left_alone(world):
     level(world, "basic", 9)
     with pytest.raises(StreamLost, match="not owned"):
         await worker.read(TOPICS.activity)
+
+
+async def test_a_check_that_waited_for_a_release_does_nothing(world):
+    """
+    The partition may be another worker's by then.
+    """
+    worker = await with_four_changes(world)
+    async with worker.changes_log.batch(0, {}):
+        late(world, 2)
+        waiting = [asyncio.ensure_future(work) for work in (worker.changes_log.release(), worker.changes_log.check())]
+        await asyncio.sleep(0)  # both come to the lock
+    await asyncio.gather(*waiting)
+
+    assert [1, 2, 3, 4, 2] == numbers(world)
+
+
+async def test_other_topics_are_passed_on(world):
+    """
+    Their offsets say nothing about score-changed.
+    """
+    worker = await with_four_changes(world)
+    await worker.changes_log.send(TOPICS.qualified, 7, [OutRecord(b"u1", b"1")])
+
+    assert [b"1"] == [record.value for record in world.topics[TOPICS.qualified]]
+    assert "score-changed=4" == worker.changes_log.note(0)
 
 
 async def test_a_log_that_went_back_ends_us(world):

@@ -194,6 +194,18 @@ def test_a_late_change_of_the_same_number_and_id_is_put_right():
     assert [encode_score_changed(ONE[1])] == [record.value for record in found.repeats()]
 
 
+def test_a_change_of_the_number_of_the_row_with_other_points_is_not_ours():
+    """
+    It came of another order of the routes.
+    """
+    other = encode_score_changed(ONE[4]).replace(b'"points":10,', b'"points":5,').replace(b"e5", b"x5")
+    made = search(ROWS[4], ONE[1], [ONE[1], ONE[2], ONE[3], ONE[4]])
+    spoilt = search(ROWS[4], ONE[1])
+    spoilt.add([*log(ONE[1], ONE[2], ONE[3], ONE[4]), Logged(40, b"u1", other)])
+
+    assert made.repeats() == spoilt.repeats()
+
+
 def ahead(*changes: ScoreChange) -> Ahead:
     return survey(None, *changes).ahead()["u1"]
 
