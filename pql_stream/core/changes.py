@@ -74,6 +74,18 @@ class ScoreChange(msgspec.Struct, frozen=True, gc=False):
         return self.pack.tier_of(self.score_after).name
 
 
+class PublishedChange(msgspec.Struct, frozen=True):
+    """What can be read back of a `ScoreChange` from its record; *points* are in the order of the pack's rules."""
+
+    change_id: str
+    lead_id: str
+    sequence: int
+    occurred_at_ms: int
+    points: tuple[int, ...]
+    cause: EventRef
+    cause_event: str
+
+
 class Qualification(msgspec.Struct, frozen=True):
     """A lead rose above every tier that was announced for it. *reasons*: the largest contribution first."""
 

@@ -11,8 +11,9 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
+from pql_stream.core.changes import Contribution, EventRef, PublishedChange, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
 from pql_stream.core.packs import CompiledPack, PlacedRule, Plan
@@ -139,7 +140,7 @@ def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: 
     points, moved_by = tuple(points_), tuple(moved_by_)
     sequence = before.sequence + 1
     change = ScoreChange(
-        _change_id(event, sequence, pack),
+        _change_id(event.lead_id, sequence, event.event_id, pack),
         event.lead_id,
         state.account_id,
         pack,
@@ -161,6 +162,55 @@ def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: 
     after = PackState(points, moved_by, sequence, announced)
     scored = LeadState(state.first_seen_at_ms, state.last_seen_at_ms, state.account, state.features, after)
     return Step(scored, change, qualification)
+
+
+def follow(step: Step, published: PublishedChange, pack: CompiledPack) -> Step:
+    """
+    *step*, if it made a change, told as what follows *published*, which a crash left in the log.
+
+    Under its own number it might have the id of a published change, and say something else.
+    """
+    change, qualification = step.change, step.qualification
+    if change is None:
+        return step
+    sequence = published.sequence + 1
+    change_id = _change_id(change.lead_id, sequence, change.cause.event_id, pack)
+    return Step(
+        _numbered(step.state, sequence),
+        replace(change, change_id=change_id, sequence=sequence, points_before=published.points),
+        None if qualification is None else replace(qualification, change_id=change_id),
+    )
+
+
+def correct(state: LeadState, published: PublishedChange, pack: CompiledPack) -> Step:
+    """
+    Take *published* back: a change that a crash left in the log, and whose event did not lead to it on *state*.
+
+    Where the points are the same there is nothing to say, and only the sequence to go on from. A correction
+    never qualifies: *state* has announced its tier.
+    """
+    if published.points == state.pack.points and published.sequence > state.pack.sequence:
+        return Step(_numbered(state, published.sequence), None, None)
+    sequence = published.sequence + 1
+    change = ScoreChange(
+        _change_id(published.lead_id, sequence, published.cause.event_id, pack),
+        published.lead_id,
+        state.account_id,
+        pack,
+        sequence,
+        published.occurred_at_ms,
+        published.points,
+        state.pack.points,
+        pack.inputs(state.features),
+        state.pack.moved_by,
+        published.cause,
+        published.cause_event,
+    )
+    return Step(_numbered(state, sequence), change, None)
+
+
+def _numbered(state: LeadState, sequence: int) -> LeadState:
+    return replace(state, pack=replace(state.pack, sequence=sequence))
 
 
 def contributions(state: LeadState, pack: CompiledPack) -> tuple[Contribution, ...]:
@@ -209,10 +259,10 @@ def _decimal(hundredths: int) -> str:
     return f"{whole}.{rest:02}".rstrip("0") if rest else str(whole)
 
 
-def _change_id(event: ProductEvent, sequence: int, pack: CompiledPack) -> str:
+def _change_id(lead_id: str, sequence: int, event_id: str, pack: CompiledPack) -> str:
     """128 bits over lead, pack, version, sequence and causing event, as hex."""
     hash_ = pack.id_seed.copy()
-    hash_.update(f"{len(event.lead_id)}:{event.lead_id}{sequence}:{event.event_id}".encode())
+    hash_.update(f"{len(lead_id)}:{lead_id}{sequence}:{event_id}".encode())
     return hash_.hexdigest()
 
 

@@ -14,6 +14,7 @@ from mode import ServiceT
 
 from pql_stream.core.packs import CompiledPack
 from pql_stream.stream.at_least_once import AtLeastOnce
+from pql_stream.stream.changes_log import ChangesLog
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.metrics import Meter, PartitionId
@@ -25,6 +26,7 @@ from pql_stream.stream.scorer import Scorer
 from pql_stream.stream.transport import (
     BatchApp,
     BatchTable,
+    OutputTopic,
     RecordBatch,
     RecordWriter,
     TransportSettings,
@@ -72,13 +74,18 @@ class ScoreApp(BatchApp):
         )
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
         self._writers: list[RecordWriter] = []
+        self._changes: ChangesLog | None = None
         guarantee = self._guarantee(settings, topics, table)
         ports = Ports(table, guarantee, meter, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
         self._progress = ProgressReporter(meter, time.time)
 
         async def handle(batch: RecordBatch) -> None:
-            await pipeline.handle(batch)
+            if self._changes is None:
+                await pipeline.handle(batch)
+            else:
+                async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
+                    await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
 
         # Both inputs in one agent: batches of the same partition number share their rows, and are
@@ -109,9 +116,12 @@ class ScoreApp(BatchApp):
             )
         compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         self._writers.append(compressing)
+        self._changes = self.output_watch = ChangesLog(
+            OutputTopic(self, topics.score_changed), self.writer, table, settings.pack, self.lease.confirm
+        )
         outbox = Outbox(
             topics,
-            writer=self.writer,
+            writer=self._changes,
             compressing=compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )

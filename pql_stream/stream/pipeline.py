@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
+from pql_stream.stream.published import Ahead
 from pql_stream.stream.records import SourceRecord
 from pql_stream.stream.scorer import Effects, Scorer
 
@@ -68,9 +69,12 @@ class Pipeline:
         self._scorer = scorer
         self._ports = ports
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: Batch, ahead: dict[str, Ahead] | None = None) -> None:
         """
         Score *batch*; on return nothing of it can be lost any more.
+
+        *ahead* has the leads of the partition about which more is published than their rows know; those that
+        have caught up are taken out.
 
         Raises:
             StreamLost: the partition may belong to somebody else; nothing more was written.
@@ -80,12 +84,15 @@ class Pipeline:
         started_at_s = ports.clock()
         reading = self._scorer.read(batch.records)
         rows = ports.rows.get_many(batch.partition, reading.keys.values())
-        effects = self._scorer.score(reading, rows)
+        published = ahead if ahead is not None else {}
+        effects = self._scorer.score(reading, rows, published)
         scored_at_s = ports.clock()
         seconds: dict[BatchStage, float] = {
             "score": scored_at_s - started_at_s,
             **await ports.guarantee.write(batch, effects),
         }
+        for lead_id in effects.caught_up:
+            del published[lead_id]
         for bug in effects.counts.bugs:
             ports.log_bug(bug)
         ports.meter.batch_done(_report(batch, effects, seconds, ports.clock()))

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
+from pql_stream.stream.published import Ahead
 from pql_stream.stream.records import OutRecord, SourceRecord, header_bytes
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
@@ -27,6 +28,8 @@ from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.rekeyed import Origin, read_origin, rekeyed_headers
 from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
+
+_NOBODY: Mapping[str, Ahead] = {}
 
 _FORWARDED_BYTES_MAX = 2_500_000
 """What surely fits, uncompressed and with our headers, into the 3 MiB of the re-keyed topic."""
@@ -62,7 +65,8 @@ class Effects:
     """
     What a batch does. Everything but *rows* is sent, and acknowledged, before *rows* are stored.
 
-    *rekeyed* is by partition. *timestamps_ms* has the Kafka timestamp of each accepted event.
+    *rekeyed* is by partition. *timestamps_ms* has the Kafka timestamp of each accepted event. *caught_up* has
+    the leads whose rows now know everything that is published of them.
     """
 
     changes: list[OutRecord]
@@ -72,6 +76,7 @@ class Effects:
     rows: list[tuple[bytes, bytes]]
     timestamps_ms: list[int]
     counts: Counts
+    caught_up: set[str] = field(default_factory=set)
 
 
 class Scorer:
@@ -109,9 +114,10 @@ class Scorer:
                     reading.keys[event.lead_id] = event.lead_id.encode()
         return reading
 
-    def score(self, reading: Reading, rows: Mapping[bytes, bytes]) -> Effects:
+    def score(self, reading: Reading, rows: Mapping[bytes, bytes], ahead: Mapping[str, Ahead] = _NOBODY) -> Effects:
         """
-        Score *reading*; *rows* has the stored row of each of its leads that has one.
+        Score *reading*; *rows* has the stored row of each of its leads that has one, *ahead* what is published
+        of leads beyond that.
 
         Raises:
             InvalidState: a row cannot be continued from.
@@ -130,7 +136,7 @@ class Scorer:
                     effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, origin))
                     effects.counts.rekeyed += 1
                     continue
-                self._score_event(event, key, after, effects)
+                self._score_event(event, key, after, effects, ahead)
             except InvalidEvent as exc:
                 _reject(reading, record, origin, exc, "score")
             except Exception:  # noqa: BLE001 - as above; advance() left the state as it was
@@ -146,8 +152,17 @@ class Scorer:
         ]
         return effects
 
-    def _score_event(self, event: ProductEvent, key: bytes, after: dict[str, LeadState], effects: Effects) -> None:
+    def _score_event(
+        self,
+        event: ProductEvent,
+        key: bytes,
+        after: dict[str, LeadState],
+        effects: Effects,
+        ahead: Mapping[str, Ahead],
+    ) -> None:
         step = advance(after.get(event.lead_id), event, self._pack)
+        if ahead:
+            step = self._catch_up(step, ahead, effects)
         if step.change is not None:
             change = OutRecord(key, encode_score_changed(step.change))
             if step.qualification is not None:
@@ -156,6 +171,19 @@ class Scorer:
             effects.changes.append(change)
             effects.counts.changed[self._tier(step.change.tier_after)] += 1
         after[event.lead_id] = step.state
+
+    def _catch_up(self, step: Step, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
+        """*step* as it is where it says again what is published; else what follows that."""
+        change = step.change
+        if change is None or change.lead_id not in ahead or change.lead_id in effects.caught_up:
+            return step
+        published = ahead[change.lead_id]
+        if published.overtaken_by(change):
+            effects.caught_up.add(change.lead_id)
+            return follow(step, published.newest, self._pack)
+        if published.reached_by(change):
+            effects.caught_up.add(change.lead_id)
+        return step
 
     def _tier(self, tier: str) -> PackTier:
         return PackTier(tier, self._pack.name, self._pack.version)

@@ -25,6 +25,11 @@ decimal = _Decimals().__getitem__
 """1498 -> 14.98, 500 -> 5. Remembered: points end at 100, and a change has twenty of them."""
 
 
+def hundredths_of(points: float) -> int:
+    """14.98 -> 1498: what `decimal` was given."""
+    return round(points * HUNDREDTHS)
+
+
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 -> `2026-01-05T10:00:00.000Z`."""
     # Three look-ups take a tenth of the time of strftime().

@@ -6,13 +6,15 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pql_stream.core.changes import EventRef, ScoreChange
+from pql_stream.core.changes import EventRef, PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 from pql_stream.core.values import Number
-from pql_stream.wire.numbers import decimal, rfc3339
+from pql_stream.errors import InvalidEvent
+from pql_stream.wire.numbers import decimal, hundredths_of, rfc3339
+from pql_stream.wire.times import parse_time_ms
 
 SCHEMA = "score-changed/1"
 
@@ -168,6 +170,28 @@ def _columns(pack: CompiledPack) -> tuple[tuple[str, ...], tuple[str, ...], tupl
         tuple(rule.name for rule in rules),
         tuple(rule.group for rule in rules),
         tuple(decimal(rule.points_max) for rule in rules),
+    )
+
+
+def decode_score_changed(value: bytes, pack: CompiledPack) -> PublishedChange | None:
+    """The change in a record; None when it is no record of this version, or of another pack, or version of it."""
+    try:
+        record = ScoreChangedRecord.model_validate_json(value)
+        occurred_at_ms = parse_time_ms(record.occurred_at, "occurred_at")
+    except (ValidationError, InvalidEvent):
+        return None
+    points = {part.rule: hundredths_of(part.points) for part in record.contributions}
+    if (record.pack, record.pack_version) != (pack.name, pack.version) or points.keys() != {r.name for r in pack.rules}:
+        return None
+    cause = record.cause
+    return PublishedChange(
+        record.change_id,
+        record.lead_id,
+        record.sequence,
+        occurred_at_ms,
+        tuple([points[rule.name] for rule in pack.rules]),
+        EventRef(cause.event_id, cause.topic, cause.partition, cause.offset),
+        cause.event,
     )
 
 

@@ -124,7 +124,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "mode.threads:ServiceThread": ("_serve", "_shutdown_thread", "_start_thread", "_stopped_set", "stop"),
     "mode.utils.queues:FlowControlEvent": ("clear", "resume", "suspend"),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
-        "committed",
+        "commit",
         "getmany",
         "seek",
         "seek_to_beginning",
@@ -140,6 +140,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "_push_error_to_user",
         "_send_req",
         "check_errors",
+        "fetch_committed_offsets",
     ),
     "aiokafka.consumer.group_coordinator:CoordinatorGroupRebalance": (
         "_send_sync_group_request",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -326,6 +328,22 @@ class ScoreBench:
             return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
         except KafkaException:
             return {}
+
+    def notes(self) -> dict[int, list[str]]:
+        """What the group has committed beside its offsets, by partition."""
+        found: dict[int, list[str]] = {}
+        for tp, committed in asyncio.run(self._committed()).items():
+            found.setdefault(tp.partition, []).append(committed.metadata)
+        return found
+
+    async def _committed(self) -> Any:
+        # confluent-kafka reads beyond the end of such a text.
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            return await admin.list_consumer_group_offsets(f"{self.prefix}{APP_ID}")
+        finally:
+            await admin.close()
 
     def ends(self, topic: str) -> dict[int, int]:
         """The offset behind the last record of each partition."""

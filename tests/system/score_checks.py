@@ -122,9 +122,12 @@ def _faults_of_last_change(lead_id: str, records: list[tuple[bytes, Json]], expe
         if final["score"] != 0:
             yield f"{lead_id}: no change, and a final score of {final['score']}"
         return
-    last = records[-1][1]
-    yield from _difference(f"{lead_id}: the last score", final["score"], last["score_after"])
-    yield from _difference(f"{lead_id}: the last points", _points(final), _points(last))
+    news: dict[str, Json] = {}
+    for _, change in records:
+        news.setdefault(change["change_id"], change)
+    for what, change in (("last", records[-1][1]), ("last that is no repeat", list(news.values())[-1])):
+        yield from _difference(f"{lead_id}: the score of the {what}", final["score"], change["score_after"])
+        yield from _difference(f"{lead_id}: the points of the {what}", _points(final), _points(change))
 
 
 def _points(record: Json) -> dict[str, Any]:

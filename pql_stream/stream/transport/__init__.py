@@ -9,6 +9,7 @@ from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.driver import Transport
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
+from pql_stream.stream.transport.outputs import OutputTopic
 from pql_stream.stream.transport.producing import (
     RecordWriter,
     Span,
@@ -27,6 +28,7 @@ __all__ = [
     "Guarantee",
     "Lease",
     "OutRecord",
+    "OutputTopic",
     "RecordBatch",
     "RecordWriter",
     "Span",

@@ -13,6 +13,7 @@ from pql_stream.errors import PqlError
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
+from pql_stream.stream.transport.outputs import OutputWatch
 from pql_stream.stream.transport.producing import RecordWriter
 from pql_stream.stream.transport.settings import TransportSettings
 from pql_stream.stream.transport.table import BatchTable
@@ -113,6 +114,7 @@ class BatchApp(faust.App):
                 _GroupOffsets(self),
                 open_s_max=settings.rebalance_timeout_s,
             )
+        self.output_watch: OutputWatch | None = None
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),
@@ -177,13 +179,15 @@ class BatchApp(faust.App):
 
     async def check_changelogs(self) -> None:
         """
-        Repair what somebody else wrote into the changelogs of our partitions.
+        Repair what somebody else wrote into the changelogs, and the watched output, of our partitions.
 
         Raises:
             StreamLost: a partition is not ours any more.
         """
         for table in self.batch_tables():
             await table.check_changelog()
+        if self.output_watch is not None:
+            await self.output_watch.check()
 
     def take_partitions(self, partitions: Collection[int]) -> None:
         """*partitions* are ours now: begin to shut out who had them before, where that is possible."""
@@ -202,18 +206,27 @@ class BatchApp(faust.App):
         if self._taking is not None:
             await asyncio.wait({self._taking})
 
-    def own_changelogs(self) -> None:
-        """Own the partitions of the changelogs that were just recovered."""
+    def own_changelogs(self, notes: Mapping[TP, str]) -> None:
+        """Own what goes with the sources that were just sought; *notes* has what was committed with each."""
         if self.transactions is not None:
             return  # nobody else can write to them: there is nothing to watch
         for table in self.batch_tables():
             table.own_partitions()
+        if self.output_watch is not None:
+            for partition in {tp.partition for tp in notes}:
+                self.output_watch.own(partition, [note for tp, note in notes.items() if tp.partition == partition])
 
     async def release_partitions(self) -> None:
         """Own no partition, until the next assignment and its recovery."""
         for table in self.batch_tables():
             await table.writer.release()
+        if self.output_watch is not None:
+            await self.output_watch.release()
         if self.transactions is not None:
             if self._taking is not None:
                 self._taking.cancel()
             await self.transactions.close()
+
+    def commit_note(self, tp: TP) -> str:
+        """What to commit with an offset of *tp*."""
+        return "" if self.output_watch is None else self.output_watch.note(tp.partition)

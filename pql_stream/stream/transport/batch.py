@@ -133,6 +133,13 @@ class Track:
         """An agent is at work on a batch of this partition."""
         return self.batch is not None and self.batch.state == "taken"
 
+    @property
+    def done_up_to(self) -> int:
+        """Everything before this offset is done, or was never a record."""
+        if self.position is not None and self.batch is None and not self.hold:
+            return self.position
+        return self.finished or self.committed or 0
+
     def full(self, records_max: int, bytes_max: int) -> bool:
         """A whole batch is held: fetch no more for now."""
         return len(self.hold) >= records_max or self.hold.bytes >= bytes_max

@@ -166,7 +166,7 @@ class Consumer(driver.Consumer):
                 old.die()
             self._tracks[tp] = Track(tp, sought.seek, committed, self.wake)
         # Here, and not when Recovery says that a table is complete: it also says so of one that was overtaken.
-        self.app.own_changelogs()
+        self.app.own_changelogs(sought.notes)
         self._sought = True
 
     def _is_changelog_topic(self, topic: str) -> bool:

@@ -44,6 +44,8 @@ Read or called:
 | `_txn_manager` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted |
 | `BatchBuilder` | aiokafka.producer.message_accumulator | a compressed batch from a producer that does not compress |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
+| `fetch_committed_offsets` | GroupCoordinator | `committed` gives no metadata |
+| `commit` | AIOKafkaConsumer | replaced on the instance: Faust commits no metadata |
 
 Their order of steps is relied upon, so a change must be read before an upgrade:
 
@@ -85,10 +87,11 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from faust.tables.recovery import Recovery
@@ -254,6 +257,23 @@ def uncount(producer: AIOKafkaProducer, topic: str, partition: int, count: int) 
 def topic_partition(tp: TP) -> TopicPartition:
     """*tp* as aiokafka names it."""
     return TopicPartition(tp.topic, tp.partition)
+
+
+async def committed(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """The group's offset of each of *tps* that has one, with what was committed beside it."""
+    return cast("Mapping[TopicPartition, OffsetAndMetadata]", await consumer._coordinator.fetch_committed_offsets(tps))
+
+
+def note_commits(consumer: AIOKafkaConsumer, note: Callable[[TopicPartition], str]) -> None:
+    """Put the *note* of each partition into the metadata of every commit of *consumer*."""
+    commit = consumer.commit
+
+    async def commit_with_notes(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        await commit({tp: OffsetAndMetadata(given.offset, note(tp)) for tp, given in offsets.items()})
+
+    consumer.commit = commit_with_notes
 
 
 def is_stopped(service: ServiceT) -> bool:

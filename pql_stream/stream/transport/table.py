@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.table import Table
 from faust.types import TP, EventT, StoreT
 from mode import Service
@@ -18,14 +17,13 @@ from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.changelog import ChangelogWriter, Row, Rows
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.producing import Span
+from pql_stream.stream.transport.reading import read_range
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp
-
-_GAP_READ_S = 30.0
 
 
 class BatchTable(Table[bytes, bytes]):
@@ -110,22 +108,9 @@ class BatchTable(Table[bytes, bytes]):
 
     async def keys_between(self, partition: int, first: int, end: int) -> list[bytes]:
         """The keys of the changelog's records from *first* up to, not including, *end*."""
-        consumer = AIOKafkaConsumer(
-            **self.app.connection.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        tp = TopicPartition(self.topic, partition)
         keys: dict[bytes, None] = {}
-        await consumer.start()
-        try:
-            consumer.assign([tp])
-            consumer.seek(tp, first)
-            async with asyncio.timeout(_GAP_READ_S):
-                while await consumer.position(tp) < end:
-                    for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                        if record.offset < end and record.key is not None:
-                            keys[record.key] = None
-        finally:
-            await consumer.stop()
+        async for records in read_range(self.app.connection, self.topic, partition, first, end):
+            keys |= dict.fromkeys(record.key for record in records if record.key is not None)
         return list(keys)
 
     # --- life cycle
@@ -149,7 +134,7 @@ class BatchTable(Table[bytes, bytes]):
     async def _watch_changelog(self) -> None:
         try:
             while not self.should_stop:
-                await self.check_changelog()
+                await self.app.check_changelogs()
                 await self.sleep(self.app.settings.changelog_check_s)
         except Exception as exc:  # noqa: BLE001  # whatever it is, the table is not watched any more
             # A crash closes the consumer's thread under a check.

@@ -47,10 +47,11 @@ class PollResult(NamedTuple):
 
 
 class Sought(NamedTuple):
-    """The number of a seek, and the committed offset of every partition that was sought."""
+    """The number of a seek; of every partition that was sought the committed offset, and the note with it."""
 
     seek: int
     committed: Mapping[TP, int | None]
+    notes: Mapping[TP, str]
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -81,6 +82,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer, and what watches over it."""
         await super().on_start()
         internals.watch_answers(self._ensure_consumer(), self.app.lease)
+        internals.note_commits(self._ensure_consumer(), lambda tp: self.app.commit_note(ensure_TP(tp)))
         self._watcher = asyncio.ensure_future(self._watch_coordinator())
 
     async def stop(self) -> None:
@@ -169,7 +171,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return None
         tps = [tp for tp in assignment.tps if not is_changelog(tp.topic)]
         self.unposition(tps)
-        committed = await self.committed(tps)
+        known = await internals.committed(consumer, tps)
+        committed = {tp: known[tp].offset if tp in known else None for tp in tps}
         if internals.assignment_of(consumer) is not assignment:
             return None
         new = [tp for tp in tps if committed[tp] is None]
@@ -181,13 +184,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         for tp in tps:
             if committed[tp] is not None:
                 consumer.seek(tp, committed[tp])
-        return Sought(self._position(tps), {ensure_TP(tp): offset for tp, offset in committed.items()})
+        return Sought(
+            self._position(tps),
+            {ensure_TP(tp): offset for tp, offset in committed.items()},
+            {ensure_TP(tp): (known[tp].metadata or "") if tp in known else "" for tp in tps},
+        )
 
     async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
         """The group's offset of each of *tps* as the broker knows it now; None where there is none."""
-        consumer = self._ensure_consumer()
-        asked = list(tps)
-        return dict(zip(asked, await asyncio.gather(*map(consumer.committed, asked)), strict=True))
+        asked = {tp: driver.ensure_aiokafka_TP(tp) for tp in tps}
+        known = await internals.committed(self._ensure_consumer(), list(asked.values()))
+        return {tp: known[at].offset if at in known else None for tp, at in asked.items()}
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         """

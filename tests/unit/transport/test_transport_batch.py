@@ -176,3 +176,32 @@ def test_markers_behind_the_last_record_are_nothing_left_to_do():
     reached.append(of.reached)
 
     assert [0, 0, 0, 5] == reached
+
+
+def test_what_is_done_ends_at_the_last_batch_done():
+    """
+    While something is held or out: the end of the last batch, or else what was committed at the start.
+    """
+    of, _ = track(held=4, committed=0)
+    of.position = 4
+
+    assert 0 == of.done_up_to
+
+    batch = next_batch(of, records_max=2)
+    batch.take()
+    batch.done()
+
+    assert 2 == of.done_up_to
+
+
+def test_offsets_without_a_record_are_done_when_nothing_is_left():
+    """
+    A transaction's marker at the end of a source is never a record, and is passed all the same.
+    """
+    of, _ = track(held=2)
+    of.position = 3
+    batch = next_batch(of)
+    batch.take()
+    batch.done()
+
+    assert 3 == of.done_up_to

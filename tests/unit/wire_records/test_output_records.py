@@ -2,12 +2,15 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pql_stream.core.changes import PublishedChange
 from pql_stream.core.transition import Step, advance
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.pql_qualified import encode_pql_qualified
-from pql_stream.wire.score_changed import encode_score_changed
+from pql_stream.wire.score_changed import decode_score_changed, encode_score_changed
 from tests.unit.core.every_kind import every_kind
 
 PACK = every_kind()
@@ -134,3 +137,49 @@ def test_a_repeat_has_the_same_body(last):
 
     assert encode_score_changed(last.change) == encode_score_changed(again.change)
     assert encode_pql_qualified(last.qualification) == encode_pql_qualified(again.qualification)
+
+
+def test_a_change_is_read_back(last):
+    """What the worker needs after a crash: id, number, points in the pack's order, cause."""
+    change = last.change
+    read = decode_score_changed(encode_score_changed(change), PACK)
+
+    assert (
+        PublishedChange(
+            change.change_id,
+            change.lead_id,
+            change.sequence,
+            change.occurred_at_ms,
+            change.points,
+            change.cause,
+            change.cause_event,
+        )
+        == read
+    )
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"schema": "score-changed/2"},
+        {"pack": "another"},
+        {"pack_version": 2},
+        {"sequence": "many"},
+        {"occurred_at": "yesterday"},
+        {"contributions": []},
+        {"cause": None},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_change_that_is_not_ours_is_none(last, spoilt):
+    """Of another pack, version or schema, or damaged: it says nothing about our rows."""
+    record = orjson.loads(encode_score_changed(last.change)) | spoilt
+
+    assert decode_score_changed(orjson.dumps(record), PACK) is None
+
+
+@given(st.binary())
+def test_any_bytes_are_a_change_or_none(value):
+    """Nothing that lies in the topic can stop a worker."""
+
+    assert decode_score_changed(value, PACK) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pql_stream.wire.numbers import decimal, rfc3339
+from pql_stream.wire.numbers import decimal, hundredths_of, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_hundredths_become_decimals(hundredths, expected):
 def test_decimals_lose_nothing(hundredths):
     """What a record shows leads back to the very hundredths."""
 
-    assert hundredths == round(decimal(hundredths) * 100)
+    assert hundredths == hundredths_of(decimal(hundredths))
     assert len(str(decimal(hundredths)).partition(".")[2]) <= 2
 
 
