@@ -69,6 +69,7 @@ class World:
     effects_left: int = 1_000_000
     rng: random.Random = field(default_factory=random.Random)
     late: list[OutRecord] = field(default_factory=list)
+    came_late: bool = False
     gone: set[int] = field(default_factory=set)
     leased: bool = True
     reads: int = 0
@@ -116,6 +117,7 @@ class World:
 
     def arrive(self) -> None:
         """What was late is written now."""
+        self.came_late |= bool(self.late)
         self.topics[self.topic] += self.late
         self.late = []
 
