@@ -13,19 +13,8 @@ from typing import Protocol
 
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.names import Topics
-from pql_stream.stream.records import OutRecord, SourceRecord
+from pql_stream.stream.records import OutRecord, SourceBatch
 from pql_stream.stream.scorer import Effects, Scorer
-
-
-class Batch(Protocol):
-    """Records of one partition of one topic."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def records(self) -> Sequence[SourceRecord]: ...
 
 
 class Rows(Protocol):
@@ -71,7 +60,7 @@ class Pipeline:
         self._topics = topics
         self._ports = ports
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: SourceBatch) -> None:
         """
         Score *batch*; on return nothing of it can be lost any more, and its offset may be committed.
 
@@ -85,7 +74,7 @@ class Pipeline:
         """
         ports = self._ports
         started_at_s = ports.clock()
-        reading = self._scorer.read(batch.records)
+        reading = self._scorer.read(batch)
         rows = ports.rows.get_many(batch.partition, reading.keys.values())
         effects = self._scorer.score(reading, rows)
         scored_at_s = ports.clock()
@@ -124,7 +113,7 @@ class Pipeline:
         await asyncio.gather(*sends)
 
 
-def _report(batch: Batch, effects: Effects, seconds: dict[BatchStage, float], now_s: float) -> BatchReport:
+def _report(batch: SourceBatch, effects: Effects, seconds: dict[BatchStage, float], now_s: float) -> BatchReport:
     counts = effects.counts
     return BatchReport(
         topic=batch.topic,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pql_stream.core.events import ProductEvent
@@ -20,7 +20,7 @@ from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
-from pql_stream.stream.records import OutRecord, SourceRecord, header_bytes
+from pql_stream.stream.records import OutRecord, SourceBatch, SourceRecord, header_bytes
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.pql_qualified import encode_pql_qualified
@@ -51,6 +51,7 @@ class Counts:
 class Reading:
     """A batch, decoded: the events in order, the row keys of their leads, and the records that are none."""
 
+    batch: SourceBatch
     events: list[tuple[SourceRecord, Origin, ProductEvent]]
     keys: dict[str, bytes]
     dead_letters: list[OutRecord]
@@ -82,14 +83,14 @@ class Scorer:
         self._rekeyed_topic = topics.activity_rekeyed
         self._partitions = partitions
 
-    def read(self, records: Sequence[SourceRecord]) -> Reading:
-        """Decode *records*, which are of one partition of one topic."""
-        reading = Reading([], {}, [], Counts())
-        for record in records:
+    def read(self, batch: SourceBatch) -> Reading:
+        """Decode the records of *batch*."""
+        reading = Reading(batch, [], {}, [], Counts())
+        for record in batch.records:
             if not record.value:
                 reading.counts.skipped += 1
                 continue
-            origin = self._origin(record)
+            origin = self._origin(batch, record)
             try:
                 event = decode_event(
                     record.value,
@@ -126,7 +127,7 @@ class Scorer:
         for record, origin, event in reading.events:
             key = reading.keys[event.lead_id]
             try:
-                if event.lead_id not in after and (home := self._home_elsewhere(record, key)) is not None:
+                if event.lead_id not in after and (home := self._home_elsewhere(reading.batch, key)) is not None:
                     effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, origin))
                     effects.counts.rekeyed += 1
                     continue
@@ -160,23 +161,23 @@ class Scorer:
     def _tier(self, tier: str) -> PackTier:
         return PackTier(tier, self._pack.name, self._pack.version)
 
-    def _origin(self, record: SourceRecord) -> Origin:
+    def _origin(self, batch: SourceBatch, record: SourceRecord) -> Origin:
         """Where the producer's record lies; only our own re-keyed records may say that it is elsewhere."""
-        if record.topic == self._rekeyed_topic and (origin := read_origin(record.headers)) is not None:
+        if batch.topic == self._rekeyed_topic and (origin := read_origin(record.headers)) is not None:
             return origin
-        return Origin(record.topic, record.partition, record.offset, record.timestamp)
+        return Origin(batch.topic, batch.partition, record.offset, record.timestamp)
 
-    def _home_elsewhere(self, record: SourceRecord, key: bytes) -> int | None:
+    def _home_elsewhere(self, batch: SourceBatch, key: bytes) -> int | None:
         """
-        The partition that the lead of *key* belongs to, if it is not the one that *record* lies on.
+        The partition that the lead of *key* belongs to, if it is not the one of *batch*.
 
         Asked only for leads without a row here: one that has a row is at home, and hashing costs
         microseconds. A record is never forwarded twice: on the re-keyed topic it counts where it lies.
         """
-        if record.topic == self._rekeyed_topic:
+        if batch.topic == self._rekeyed_topic:
             return None
         home = partition_of(key, self._partitions)
-        return None if home == record.partition else home
+        return None if home == batch.partition else home
 
 
 def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:

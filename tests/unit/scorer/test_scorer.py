@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import orjson
 import pytest
 
@@ -36,8 +39,16 @@ def record(value, *, lead_id="u1", offset=0, topic=TOPICS.activity, partition=No
     return Record(topic, at, offset, JAN_5_MS, lead_id.encode(), value, headers)
 
 
+class Batch(NamedTuple):
+    topic: str
+    partition: int
+    records: Sequence[Record]
+
+
 def handle(scorer: Scorer, records, rows=None) -> Effects:
-    return scorer.score(scorer.read(records), rows or {})
+    """One batch; all *records* are of one partition of one topic."""
+    (place,) = {(record.topic, record.partition) for record in records}
+    return scorer.score(scorer.read(Batch(*place, records)), rows or {})
 
 
 def bodies(records) -> list[dict]:
@@ -229,18 +240,24 @@ def test_a_bug_of_ours_costs_one_record():
 
 def test_every_record_of_a_batch_is_accounted_for(scorer):
     """Accepted, rejected, re-keyed and skipped add up to what was read."""
-    elsewhere = (home("u1") + 1) % PARTITIONS
+    stranger = next(f"u{i}" for i in range(2, 99) if home(f"u{i}") != home("u1"))
     batch = [
         *tutorials("u1"),
         record(b"x", offset=1),
         record(None, offset=2),
-        record(native_json("a", "u1x", event_id="e9"), lead_id="u1x", partition=(home("u1x") + 1) % PARTITIONS),
-        record(native_json("unheard of", event_id="e4"), offset=4, partition=elsewhere),
+        record(native_json("a", stranger, event_id="e9"), offset=3),
+        record(native_json("unheard of", event_id="e4"), offset=4),
     ]
 
     counts = handle(scorer, batch).counts
 
-    assert len(batch) == (counts.accepted.total() + counts.rejected.total() + counts.rekeyed + counts.skipped)
+    assert (5, 2, 1, 1, 1) == (
+        len(batch),
+        counts.accepted.total(),
+        counts.rejected.total(),
+        counts.rekeyed,
+        counts.skipped,
+    )
 
 
 def test_a_row_of_a_later_version_stops_the_worker(scorer):
@@ -256,15 +273,10 @@ def test_headers_without_a_value_are_carried_along(scorer):
     elsewhere = (home("u1") + 1) % PARTITIONS
     headers = [("trace", None), ("ce_specversion", None), ("pql-origin-topic", None)]
 
-    effects = handle(
-        scorer,
-        [
-            record(b"x", headers=headers),
-            record(native_json("a"), offset=1, partition=elsewhere, headers=headers),
-            record(native_json("b"), offset=2, topic=TOPICS.activity_rekeyed, headers=headers),
-        ],
-    )
+    dead = handle(scorer, [record(b"x", headers=headers)]).dead_letters
+    forwarded = handle(scorer, [record(native_json("a"), partition=elsewhere, headers=headers)]).rekeyed[home("u1")]
+    scored = handle(scorer, [record(native_json("b"), topic=TOPICS.activity_rekeyed, headers=headers)])
 
-    assert headers == list(effects.dead_letters[0].headers)[:3]
-    assert headers == list(effects.rekeyed[home("u1")][0].headers)[:3]
-    assert 1 == effects.counts.accepted["b"]
+    assert headers == list(dead[0].headers)[:3]
+    assert headers == list(forwarded[0].headers)[:3]
+    assert 1 == scored.counts.accepted["b"]
