@@ -154,6 +154,7 @@ def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter
             pack=pack,
             partitions=shape.partitions,
             dead_letter_partitions=shape.dead_letter_partitions,
+            leads_kept=settings.leads_kept,
             store=settings.store,
             data_dir=settings.data_dir,
             session_timeout_s=settings.session_timeout_s,

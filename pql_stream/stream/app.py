@@ -14,6 +14,7 @@ from mode import ServiceT
 
 from pql_stream.core.packs import CompiledPack
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import Meter, PartitionId
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
@@ -30,8 +31,8 @@ class ScoreSettings:
     """
     What the app needs to know, from settings and from the cluster.
 
-    *partitions* is the count of every topic keyed by lead. *log_bug* takes the traceback of a record
-    that our own code failed on.
+    *partitions* is the count of every topic keyed by lead. *leads_kept* is as `Leads` has it. *log_bug* takes
+    the traceback of a record that our own code failed on.
     """
 
     connection: Connection
@@ -39,6 +40,7 @@ class ScoreSettings:
     pack: CompiledPack
     partitions: int
     dead_letter_partitions: int
+    leads_kept: int
     store: Literal["memory", "rocksdb"]
     data_dir: Path
     session_timeout_s: float
@@ -67,7 +69,8 @@ class ScoreApp(BatchApp):
             compressing=self._compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )
-        ports = Ports(table, outbox, meter, self.lease.confirm, time.time, settings.log_bug)
+        leads = Leads(table, settings.pack, settings.leads_kept)
+        ports = Ports(leads, outbox, meter, self.lease.confirm, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), topics, ports)
         self._progress = ProgressReporter(meter, time.time)
 

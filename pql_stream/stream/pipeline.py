@@ -7,24 +7,15 @@ No Faust and no client library here: where records go and rows lie comes in as p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.records import OutRecord, SourceBatch
 from pql_stream.stream.scorer import Effects, Scorer
-
-
-class Rows(Protocol):
-    """The table of leads."""
-
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """The rows of those *keys* that have one."""
-
-    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Store *items*; returns when their changelog is acknowledged."""
 
 
 class Sender(Protocol):
@@ -44,7 +35,7 @@ class Ports:
     seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
     """
 
-    rows: Rows
+    leads: Leads
     sender: Sender
     meter: Meter
     confirm_lease: Callable[[], Awaitable[None]]
@@ -74,16 +65,14 @@ class Pipeline:
         """
         ports = self._ports
         started_at_s = ports.clock()
-        reading = self._scorer.read(batch)
-        rows = ports.rows.get_many(batch.partition, reading.keys.values())
-        effects = self._scorer.score(reading, rows)
+        effects = self._scorer.score(batch, ports.leads.of(batch.partition))
         scored_at_s = ports.clock()
         await ports.confirm_lease()
         await self._send(batch.partition, effects)
         sent_at_s = ports.clock()
-        if effects.rows:
+        if effects.states:
             await ports.confirm_lease()
-            await ports.rows.write_many(batch.partition, effects.rows)
+            await ports.leads.store(batch.partition, effects.states)
         stored_at_s = ports.clock()
         for bug in effects.counts.bugs:
             ports.log_bug(bug)

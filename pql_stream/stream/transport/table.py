@@ -70,6 +70,11 @@ class BatchTable(Table[bytes, bytes]):
 
     # --- rows
 
+    @property
+    def term(self) -> int:
+        """Grows whenever partitions were dealt anew: what was read in an earlier term may not be true any more."""
+        return self.writer.term
+
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows of *keys* that are there."""
         return cast("Rows", self.data).get_many(partition, keys)

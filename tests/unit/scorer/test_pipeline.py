@@ -11,6 +11,7 @@ import pytest
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import StreamLost
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
@@ -39,6 +40,7 @@ class World:
 
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    term: int = 0
     committed: int = 0
     effects_left: int = 1_000_000
 
@@ -75,7 +77,7 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased) -> Pipeline:
-    ports = Ports(world, world, NoMeter(), confirm_lease, lambda: 0.0, lambda _bug: None)
+    ports = Ports(Leads(world, PACK, 100), world, NoMeter(), confirm_lease, lambda: 0.0, lambda _bug: None)
     return Pipeline(Scorer(PACK, TOPICS, PARTITIONS), TOPICS, ports)
 
 
@@ -213,7 +215,7 @@ async def test_outputs_go_to_the_partition_of_their_lead():
     world = World()
     partitions = 8
     at = partition_of(b"u1", partitions)
-    ports = Ports(world, Sender(), NoMeter(), leased, lambda: 0.0, lambda _bug: None)
+    ports = Ports(Leads(world, PACK, 100), Sender(), NoMeter(), leased, lambda: 0.0, lambda _bug: None)
     record = Record(TOPICS.activity, at, 0, JAN_5_MS, b"u1", native_json("tutorial_completed"))
 
     await Pipeline(Scorer(PACK, TOPICS, partitions), TOPICS, ports).handle(Batch(TOPICS.activity, at, [record]))
