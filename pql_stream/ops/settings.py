@@ -97,6 +97,12 @@ class Settings(BaseSettings):
         validation_alias="PQL_STORE",
         description="where table rows live: memory or rocksdb",
     )
+    leads_kept: int = Field(
+        default=20_000,
+        ge=0,
+        validation_alias="PQL_LEADS_KEPT",
+        description="leads whose state stays decoded in memory at least, twice as many at most; about 3 KiB each",
+    )
     instance_id: Annotated[str, AfterValidator(check_instance_id)] | None = Field(
         default=None,
         validation_alias="PQL_INSTANCE_ID",

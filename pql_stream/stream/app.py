@@ -17,6 +17,7 @@ from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.changes_log import ChangesLog
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.exactly_once import ExactlyOnce
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import Meter, PartitionId
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
@@ -42,8 +43,8 @@ class ScoreSettings:
     """
     What the app needs to know, from settings and from the cluster.
 
-    *partitions* is the count of every topic keyed by lead. *log_bug* takes the traceback of a record
-    that our own code failed on.
+    *partitions* is the count of every topic keyed by lead. *leads_kept* is as `Leads` has it. *log_bug* takes
+    the traceback of a record that our own code failed on.
     """
 
     connection: Connection
@@ -51,6 +52,7 @@ class ScoreSettings:
     pack: CompiledPack
     partitions: int
     dead_letter_partitions: int
+    leads_kept: int
     store: Literal["memory", "rocksdb"]
     data_dir: Path
     guarantee: Literal["at_least_once", "exactly_once"]
@@ -73,10 +75,11 @@ class ScoreApp(BatchApp):
             consumer_group_instance_id=settings.instance_id,
         )
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
+        leads = Leads(table, settings.pack, settings.leads_kept)
         self._writers: list[RecordWriter] = []
         self._changes: ChangesLog | None = None
-        guarantee = self._guarantee(settings, topics, table)
-        ports = Ports(table, guarantee, meter, time.time, settings.log_bug)
+        guarantee = self._guarantee(settings, topics, table, leads)
+        ports = Ports(leads, guarantee, meter, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
         self._progress = ProgressReporter(meter, time.time)
 
@@ -104,12 +107,13 @@ class ScoreApp(BatchApp):
         self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
         self.task(self._report_progress)
 
-    def _guarantee(self, settings: ScoreSettings, topics: Topics, table: BatchTable) -> Guarantee:
+    def _guarantee(self, settings: ScoreSettings, topics: Topics, table: BatchTable, leads: Leads) -> Guarantee:
         if self.transactions is not None:
             return ExactlyOnce(
                 topics,
                 self.transactions,
                 table,
+                leads,
                 dead_letter_partitions=settings.dead_letter_partitions,
                 confirm_lease=self.lease.confirm,
                 clock=time.time,
@@ -117,7 +121,7 @@ class ScoreApp(BatchApp):
         compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         self._writers.append(compressing)
         self._changes = self.output_watch = ChangesLog(
-            OutputTopic(self, topics.score_changed), self.writer, table, settings.pack, self.lease.confirm
+            OutputTopic(self, topics.score_changed), self.writer, leads, settings.pack, self.lease.confirm
         )
         outbox = Outbox(
             topics,
@@ -125,7 +129,7 @@ class ScoreApp(BatchApp):
             compressing=compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )
-        return AtLeastOnce(topics, outbox, table, confirm_lease=self.lease.confirm, clock=time.time)
+        return AtLeastOnce(topics, outbox, leads, confirm_lease=self.lease.confirm, clock=time.time)
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Our own writers live as long as the app's."""

@@ -7,21 +7,22 @@ No Faust and no client library here: where records go and rows lie comes in as p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from pql_stream.core.transition import LeadState
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Sender, outgoing
-from pql_stream.stream.pipeline import Batch
+from pql_stream.stream.records import SourceBatch
 from pql_stream.stream.scorer import Effects
 
 
-class RowWriter(Protocol):
-    """The table of leads."""
+class StateStore(Protocol):
+    """The states of leads."""
 
-    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Store *items*; returns when their changelog is acknowledged."""
+    async def store(self, partition: int, states: Mapping[str, LeadState]) -> None:
+        """Make *states* durable; returns when their changelog is acknowledged."""
 
 
 class AtLeastOnce:
@@ -36,20 +37,20 @@ class AtLeastOnce:
         self,
         topics: Topics,
         sender: Sender,
-        rows: RowWriter,
+        leads: StateStore,
         *,
         confirm_lease: Callable[[], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
         self._topics = topics
         self._sender = sender
-        self._rows = rows
+        self._leads = leads
         self._confirm_lease = confirm_lease
         self._clock = clock
 
-    async def write(self, batch: Batch, effects: Effects) -> Mapping[BatchStage, float]:
+    async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
         """
-        Send the outputs, then store the rows; afterwards the offset of *batch* may be committed.
+        Send the outputs, then store the states; afterwards the offset of *batch* may be committed.
 
         Sends before it stores: a crash in between repeats the events, and the repeat folds to the same state and
         writes the same ids. The other order would lose changes, because the stored row would already be the new one.
@@ -62,7 +63,7 @@ class AtLeastOnce:
         sends = outgoing(self._topics, batch.partition, effects)
         await asyncio.gather(*(self._sender.send(topic, at, records) for topic, at, records in sends))
         sent_at_s = self._clock()
-        if effects.rows:
+        if effects.states:
             await self._confirm_lease()
-            await self._rows.write_many(batch.partition, effects.rows)
+            await self._leads.store(batch.partition, effects.states)
         return {"send": sent_at_s - started_at_s, "store": self._clock() - sent_at_s}

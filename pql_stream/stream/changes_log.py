@@ -19,7 +19,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,7 +29,6 @@ from pql_stream.core.transition import LeadState, correct
 from pql_stream.errors import StreamLost
 from pql_stream.stream.published import Ahead, LogRecord, Search, Survey, offsets_to_pass
 from pql_stream.stream.records import OutRecord
-from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
 
 _ROUNDS_MAX = 20
@@ -70,14 +69,14 @@ class Writer(Protocol):
         """Write *records*; the first and last offset of each batch of them."""
 
 
-class Rows(Protocol):
-    """The table of leads."""
+class States(Protocol):
+    """The states of leads."""
 
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """The rows of those *keys* that have one."""
+    def of(self, partition: int) -> Callable[[str], LeadState | None]:
+        """A function that gives the stored state of a lead of *partition*; good while no batch is handled."""
 
-    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Store *items*; returns when their changelog is acknowledged."""
+    async def store(self, partition: int, states: Mapping[str, LeadState]) -> None:
+        """Make *states* durable; returns when their changelog is acknowledged."""
 
 
 @dataclass(slots=True)
@@ -103,13 +102,13 @@ class ChangesLog:
         self,
         topic: Topic,
         writer: Writer,
-        rows: Rows,
+        leads: States,
         pack: CompiledPack,
         confirm_lease: Callable[[], Awaitable[None]],
     ) -> None:
         self._topic = topic
         self._writer = writer
-        self._rows = rows
+        self._leads = leads
         self._pack = pack
         self._confirm_lease = confirm_lease
         self._parts: dict[int, _Part] = {}
@@ -267,24 +266,28 @@ class ChangesLog:
         ahead, part.ahead = part.ahead, {}
         states = self._states(partition, {lead_id.encode() for lead_id in ahead})
         steps = {
-            lead_id.encode(): correct(states[lead_id.encode()], published.newest, self._pack)
+            lead_id: correct(states[lead_id.encode()], published.newest, self._pack)
             for lead_id, published in ahead.items()
             # A lead without a row has no event on this partition: the record was never ours.
             if lead_id.encode() in states
         }
-        changes = [OutRecord(key, encode_score_changed(step.change)) for key, step in steps.items() if step.change]
+        changes = [
+            OutRecord(lead_id.encode(), encode_score_changed(step.change))
+            for lead_id, step in steps.items()
+            if step.change is not None
+        ]
         if changes:
             log.warning("score-changed partition %d: taking back %d changes", partition, len(changes))
             await self._confirm_lease()
             await self.send(self._topic.topic, partition, changes)
         if steps:
             await self._confirm_lease()
-            await self._rows.write_many(
-                partition, [(key, dump_state(step.state, self._pack)) for key, step in steps.items()]
-            )
+            await self._leads.store(partition, {lead_id: step.state for lead_id, step in steps.items()})
             # Whether that was all is seen by looking again.
             part.unread = True
 
     def _states(self, partition: int, keys: Collection[bytes]) -> dict[bytes, LeadState]:
-        rows = self._rows.get_many(partition, keys)
-        return {key: load_state(row, self._pack) for key, row in rows.items()}
+        known = self._leads.of(partition)
+        # A key that is no text is nobody's; no record under it counts.
+        found = {key: known(key.decode(errors="replace")) for key in keys}
+        return {key: state for key, state in found.items() if state is not None}

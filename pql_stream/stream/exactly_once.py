@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from pql_stream.core.transition import LeadState
+from pql_stream.stream.leads import Unstored
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox, Writer, outgoing
-from pql_stream.stream.pipeline import Batch
+from pql_stream.stream.records import SourceBatch
 from pql_stream.stream.scorer import Effects
 
 
@@ -23,6 +25,9 @@ class Transaction(Protocol):
     def writer(self) -> Writer: ...
     @property
     def compressing(self) -> Writer: ...
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        """Call *then* as soon as it is committed, and never if it is not."""
 
 
 T = TypeVar("T", bound=Transaction)
@@ -48,6 +53,13 @@ class RowWriter(Protocol[T_contra]):
         """Write *items* as part of *transaction*; they are stored when it is committed."""
 
 
+class StateStore(Protocol):
+    """The states of leads."""
+
+    def unstored(self, partition: int, states: Mapping[str, LeadState]) -> Unstored:
+        """*states* as rows, and what to call when those are durable."""
+
+
 class ExactlyOnce(Generic[T]):
     """
     Writes effects so that whoever reads committed records sees each once.
@@ -61,6 +73,7 @@ class ExactlyOnce(Generic[T]):
         topics: Topics,
         transactions: Transactions[T],
         rows: RowWriter[T],
+        leads: StateStore,
         *,
         dead_letter_partitions: int,
         confirm_lease: Callable[[], Awaitable[None]],
@@ -69,11 +82,12 @@ class ExactlyOnce(Generic[T]):
         self._topics = topics
         self._transactions = transactions
         self._rows = rows
+        self._leads = leads
         self._dead_letter_partitions = dead_letter_partitions
         self._confirm_lease = confirm_lease
         self._clock = clock
 
-    async def write(self, batch: Batch, effects: Effects) -> Mapping[BatchStage, float]:
+    async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
         """
         Write *effects* and commit them with the offset of *batch*; on return the rows are stored.
 
@@ -99,6 +113,8 @@ class ExactlyOnce(Generic[T]):
         writes: list[Awaitable[object]] = [
             outbox.send(topic, at, records) for topic, at, records in outgoing(self._topics, partition, effects)
         ]
-        if effects.rows:
-            writes.append(self._rows.write_in(transaction, partition, effects.rows))
+        if effects.states:
+            unstored = self._leads.unstored(partition, effects.states)
+            writes.append(self._rows.write_in(transaction, partition, unstored.rows))
+            transaction.when_committed(unstored.stored)
         return writes

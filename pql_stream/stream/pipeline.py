@@ -2,43 +2,33 @@
 One batch from reading to its end.
 
 What the delivery promise hangs on, the order of the effects, is the guarantee's: `at_least_once`, `exactly_once`.
-No Faust and no client library here: where records go and rows lie comes in as ports.
+No Faust and no client library here: where records go and states lie comes in as ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pql_stream.core.transition import LeadState
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.records import SourceRecord
+from pql_stream.stream.records import SourceBatch
 from pql_stream.stream.scorer import Effects, Scorer
 
 
-class Batch(Protocol):
-    """Records of one partition of one topic."""
+class States(Protocol):
+    """The states of leads."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def records(self) -> Sequence[SourceRecord]: ...
-
-
-class Rows(Protocol):
-    """The table of leads."""
-
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """The rows of those *keys* that have one."""
+    def of(self, partition: int) -> Callable[[str], LeadState | None]:
+        """A function that gives the stored state of a lead of *partition*; good for one batch."""
 
 
 class Guarantee(Protocol):
     """What is promised of the effects of a batch."""
 
-    async def write(self, batch: Batch, effects: Effects) -> Mapping[BatchStage, float]:
+    async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
         """
         Make *effects* durable; on return nothing of *batch* can be lost any more. Returns the seconds it took.
 
@@ -55,7 +45,7 @@ class Ports:
     *clock* is seconds since 1970. *log_bug* takes the traceback of a record that our own code failed on.
     """
 
-    rows: Rows
+    leads: States
     guarantee: Guarantee
     meter: Meter
     clock: Callable[[], float]
@@ -63,13 +53,13 @@ class Ports:
 
 
 class Pipeline:
-    """Scores batches. Those of one partition number share their rows: hand them in one at a time."""
+    """Scores batches. Those of one partition number share their leads: hand them in one at a time."""
 
     def __init__(self, scorer: Scorer, ports: Ports) -> None:
         self._scorer = scorer
         self._ports = ports
 
-    async def handle(self, batch: Batch, ahead: dict[str, Ahead] | None = None) -> None:
+    async def handle(self, batch: SourceBatch, ahead: dict[str, Ahead] | None = None) -> None:
         """
         Score *batch*; on return nothing of it can be lost any more.
 
@@ -82,10 +72,8 @@ class Pipeline:
         """
         ports = self._ports
         started_at_s = ports.clock()
-        reading = self._scorer.read(batch.records)
-        rows = ports.rows.get_many(batch.partition, reading.keys.values())
         published = ahead if ahead is not None else {}
-        effects = self._scorer.score(reading, rows, published)
+        effects = self._scorer.score(batch, ports.leads.of(batch.partition), published)
         scored_at_s = ports.clock()
         seconds: dict[BatchStage, float] = {
             "score": scored_at_s - started_at_s,
@@ -98,7 +86,7 @@ class Pipeline:
         ports.meter.batch_done(_report(batch, effects, seconds, ports.clock()))
 
 
-def _report(batch: Batch, effects: Effects, seconds: Mapping[BatchStage, float], now_s: float) -> BatchReport:
+def _report(batch: SourceBatch, effects: Effects, seconds: Mapping[BatchStage, float], now_s: float) -> BatchReport:
     counts = effects.counts
     return BatchReport(
         topic=batch.topic,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from pql_stream.wire.headers import Headers
 
 
 class SourceRecord(Protocol):
-    """A record as consumed; *timestamp* is milliseconds, -1 for none."""
+    """A record as consumed; its batch knows topic and partition. *timestamp* is milliseconds, -1 for none."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -24,6 +21,17 @@ class SourceRecord(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class SourceBatch(Protocol):
+    """Records of one partition of one topic, in order."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def records(self) -> Sequence[SourceRecord]: ...
 
 
 def header_bytes(headers: Headers) -> int:

@@ -1,8 +1,8 @@
 """
-The scorer: a batch of raw records and the rows of their leads in, what to send and what to store out.
+The scorer: a batch of raw records and the states of their leads in, what to send and what to store out.
 
-Pure: it neither sends nor stores, has no clock and knows no Faust. `read` says which rows it needs,
-`score` uses them. A batch that is handed in again, after a crash, gives the same effects.
+Pure: it neither sends nor stores, has no clock and knows no Faust. A batch that is handed in again, after a
+crash, gives the same effects.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pql_stream.core.changes import ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import LeadState, Step, advance, follow
@@ -21,12 +22,11 @@ from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.records import OutRecord, SourceRecord, header_bytes
+from pql_stream.stream.records import OutRecord, SourceBatch, SourceRecord, header_bytes
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.rekeyed import Origin, read_origin, rekeyed_headers
-from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
 
 _NOBODY: Mapping[str, Ahead] = {}
@@ -51,32 +51,27 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Reading:
-    """A batch, decoded: the events in order, the row keys of their leads, and the records that are none."""
-
-    events: list[tuple[SourceRecord, Origin, ProductEvent]]
-    keys: dict[str, bytes]
-    dead_letters: list[OutRecord]
-    counts: Counts
-
-
-@dataclass(slots=True)
 class Effects:
     """
-    What a batch does. Everything but *rows* is sent, and acknowledged, before *rows* are stored.
+    What a batch does. Everything but *states* is sent, and acknowledged, before *states* are stored.
 
-    *rekeyed* is by partition. *timestamps_ms* has the Kafka timestamp of each accepted event. *caught_up* has
-    the leads whose rows now know everything that is published of them.
+    *rekeyed* is by partition. *states* has the leads that the batch changed. *timestamps_ms* has the Kafka
+    timestamp of each accepted event. *caught_up* has the leads whose rows now know everything that is published
+    of them.
     """
 
-    changes: list[OutRecord]
-    qualifications: list[OutRecord]
-    dead_letters: list[OutRecord]
-    rekeyed: dict[int, list[OutRecord]]
-    rows: list[tuple[bytes, bytes]]
-    timestamps_ms: list[int]
-    counts: Counts
+    changes: list[OutRecord] = field(default_factory=list)
+    qualifications: list[OutRecord] = field(default_factory=list)
+    dead_letters: list[OutRecord] = field(default_factory=list)
+    rekeyed: dict[int, list[OutRecord]] = field(default_factory=dict)
+    states: dict[str, LeadState] = field(default_factory=dict)
+    timestamps_ms: list[int] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
     caught_up: set[str] = field(default_factory=set)
+
+
+Decoded = tuple[SourceRecord, int, ProductEvent]
+"""A record, the timestamp that it has where the producer's record lies, and its event."""
 
 
 class Scorer:
@@ -87,97 +82,87 @@ class Scorer:
         self._rekeyed_topic = topics.activity_rekeyed
         self._partitions = partitions
 
-    def read(self, records: Sequence[SourceRecord]) -> Reading:
-        """Decode *records*, which are of one partition of one topic."""
-        reading = Reading([], {}, [], Counts())
-        for record in records:
-            if not record.value:
-                reading.counts.skipped += 1
-                continue
-            origin = self._origin(record)
-            try:
-                event = decode_event(
-                    record.value,
-                    topic=origin.topic,
-                    partition=origin.partition,
-                    offset=origin.offset,
-                    timestamp_ms=origin.timestamp_ms,
-                    headers=record.headers,
-                )
-            except InvalidEvent as exc:
-                _reject(reading, record, origin, exc, "decode")
-            except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
-                _reject_bug(reading, record, origin, "decode")
-            else:
-                reading.events.append((record, origin, event))
-                if event.lead_id not in reading.keys:
-                    reading.keys[event.lead_id] = event.lead_id.encode()
-        return reading
-
-    def score(self, reading: Reading, rows: Mapping[bytes, bytes], ahead: Mapping[str, Ahead] = _NOBODY) -> Effects:
+    def score(
+        self,
+        batch: SourceBatch,
+        known: Callable[[str], LeadState | None],
+        ahead: Mapping[str, Ahead] = _NOBODY,
+    ) -> Effects:
         """
-        Score *reading*; *rows* has the stored row of each of its leads that has one, *ahead* what is published
-        of leads beyond that.
+        Score *batch*; *known* gives the stored state of a lead that has one, and is asked once a lead.
 
-        Raises:
-            InvalidState: a row cannot be continued from.
+        *ahead* is what is published of leads beyond that. What *known* raises goes through: it is no fault of the
+        record.
         """
-        effects = Effects([], [], reading.dead_letters, {}, [], [], reading.counts)
-        before = {
-            lead_id: load_state(row, self._pack)
-            for lead_id, key in reading.keys.items()
-            if (row := rows.get(key)) is not None
-        }
-        after: dict[str, LeadState] = dict(before)
-        for record, origin, event in reading.events:
-            key = reading.keys[event.lead_id]
+        effects = Effects()
+        before: dict[str, LeadState | None] = {}
+        after: dict[str, LeadState] = {}
+        names: list[str] = []
+        for record, timestamp_ms, event in self._decoded(batch, effects):
+            lead_id = event.lead_id
+            state = after.get(lead_id)
+            if state is None:
+                if lead_id not in before:
+                    before[lead_id] = known(lead_id)
+                state = before[lead_id]
             try:
-                if event.lead_id not in after and (home := self._home_elsewhere(record, key)) is not None:
-                    effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, origin))
-                    effects.counts.rekeyed += 1
+                if state is None and self._forward(batch, record, lead_id, effects):
                     continue
-                self._score_event(event, key, after, effects, ahead)
+                step = advance(state, event, self._pack)
+                if step.change is not None:
+                    if lead_id in ahead:
+                        step = self._catch_up(step, step.change, ahead[lead_id], effects)
+                    self._tell(step, lead_id, effects)
             except InvalidEvent as exc:
-                _reject(reading, record, origin, exc, "score")
-            except Exception:  # noqa: BLE001 - as above; advance() left the state as it was
-                _reject_bug(reading, record, origin, "score")
+                self._reject(batch, record, exc, "score", effects)
+            except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
+                self._reject_bug(batch, record, "score", effects)
             else:
-                effects.timestamps_ms.append(origin.timestamp_ms)
-                effects.counts.accepted[event.name] += 1
+                after[lead_id] = step.state
+                names.append(event.name)
+                effects.timestamps_ms.append(timestamp_ms)
+        effects.counts.accepted = Counter(names)
         effects.counts.leads_evaluated = len(after)
-        effects.rows = [
-            (reading.keys[lead_id], dump_state(state, self._pack))
-            for lead_id, state in after.items()
-            if state is not before.get(lead_id)
-        ]
+        effects.states = {lead_id: state for lead_id, state in after.items() if state is not before[lead_id]}
         return effects
 
-    def _score_event(
-        self,
-        event: ProductEvent,
-        key: bytes,
-        after: dict[str, LeadState],
-        effects: Effects,
-        ahead: Mapping[str, Ahead],
-    ) -> None:
-        step = advance(after.get(event.lead_id), event, self._pack)
-        if ahead:
-            step = self._catch_up(step, ahead, effects)
-        if step.change is not None:
-            change = OutRecord(key, encode_score_changed(step.change))
-            if step.qualification is not None:
-                effects.qualifications.append(OutRecord(key, encode_pql_qualified(step.qualification)))
-                effects.counts.qualified[self._tier(step.qualification.tier)] += 1
-            effects.changes.append(change)
-            effects.counts.changed[self._tier(step.change.tier_after)] += 1
-        after[event.lead_id] = step.state
+    def _decoded(self, batch: SourceBatch, effects: Effects) -> Iterator[Decoded]:
+        """The records of *batch* that are events; what becomes of the others goes into *effects*."""
+        topic, partition = batch.topic, batch.partition
+        is_rekeyed = topic == self._rekeyed_topic
+        for record in batch.records:
+            value = record.value
+            if not value:
+                effects.counts.skipped += 1
+                continue
+            offset, timestamp_ms = record.offset, record.timestamp
+            if is_rekeyed:
+                topic, partition, offset, timestamp_ms = self._origin(batch, record)
+            try:
+                event = decode_event(value, topic, partition, offset, timestamp_ms=timestamp_ms, headers=record.headers)
+            except InvalidEvent as exc:
+                self._reject(batch, record, exc, "decode", effects)
+            except Exception:  # noqa: BLE001 - as in `score`
+                self._reject_bug(batch, record, "decode", effects)
+            else:
+                yield record, timestamp_ms, event
 
-    def _catch_up(self, step: Step, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
-        """*step* as it is where it says again what is published; else what follows that."""
-        change = step.change
-        if change is None or change.lead_id not in ahead or change.lead_id in effects.caught_up:
+    def _tell(self, step: Step, lead_id: str, effects: Effects) -> None:
+        """The outputs of *step*; all of them, or none when one cannot be encoded."""
+        change, qualification = step.change, step.qualification
+        assert change is not None  # noqa: S101 - the caller has looked
+        key = lead_id.encode()
+        told = OutRecord(key, encode_score_changed(change))
+        if qualification is not None:
+            effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification)))
+            effects.counts.qualified[self._tier(qualification.tier)] += 1
+        effects.changes.append(told)
+        effects.counts.changed[self._tier(change.tier_after)] += 1
+
+    def _catch_up(self, step: Step, change: ScoreChange, published: Ahead, effects: Effects) -> Step:
+        """*step* as it is where its *change* says again what is published; else what follows that."""
+        if change.lead_id in effects.caught_up:
             return step
-        published = ahead[change.lead_id]
         if published.overtaken_by(change):
             effects.caught_up.add(change.lead_id)
             return follow(step, published.newest, self._pack)
@@ -188,23 +173,52 @@ class Scorer:
     def _tier(self, tier: str) -> PackTier:
         return PackTier(tier, self._pack.name, self._pack.version)
 
-    def _origin(self, record: SourceRecord) -> Origin:
+    def _origin(self, batch: SourceBatch, record: SourceRecord) -> Origin:
         """Where the producer's record lies; only our own re-keyed records may say that it is elsewhere."""
-        if record.topic == self._rekeyed_topic and (origin := read_origin(record.headers)) is not None:
+        if batch.topic == self._rekeyed_topic and (origin := read_origin(record.headers)) is not None:
             return origin
-        return Origin(record.topic, record.partition, record.offset, record.timestamp)
+        return Origin(batch.topic, batch.partition, record.offset, record.timestamp)
 
-    def _home_elsewhere(self, record: SourceRecord, key: bytes) -> int | None:
+    def _forward(self, batch: SourceBatch, record: SourceRecord, lead_id: str, effects: Effects) -> bool:
         """
-        The partition that the lead of *key* belongs to, if it is not the one that *record* lies on.
+        Send *record* to the partition that its lead belongs to; False if that is the partition of *batch*.
 
-        Asked only for leads without a row here: one that has a row is at home, and hashing costs
+        Asked only for leads without a state here: one that has a state is at home, and hashing costs
         microseconds. A record is never forwarded twice: on the re-keyed topic it counts where it lies.
+
+        Raises:
+            InvalidEvent: it is too large for that topic.
         """
-        if record.topic == self._rekeyed_topic:
-            return None
+        if batch.topic == self._rekeyed_topic:
+            return False
+        key = lead_id.encode()
         home = partition_of(key, self._partitions)
-        return None if home == record.partition else home
+        if home == batch.partition:
+            return False
+        effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, self._origin(batch, record)))
+        effects.counts.rekeyed += 1
+        return True
+
+    def _reject(
+        self, batch: SourceBatch, record: SourceRecord, fault: InvalidEvent, stage: RejectStage, effects: Effects
+    ) -> None:
+        origin = self._origin(batch, record)
+        headers = dead_letter_headers(
+            record.headers,
+            fault,
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            timestamp_ms=origin.timestamp_ms,
+        )
+        effects.dead_letters.append(OutRecord(record.key, record.value, headers))
+        effects.counts.rejected[Rejection(stage, fault.reason)] += 1
+
+    def _reject_bug(self, batch: SourceBatch, record: SourceRecord, stage: RejectStage, effects: Effects) -> None:
+        kind, _, trace = sys.exc_info()
+        # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
+        effects.counts.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
+        self._reject(batch, record, InvalidEvent("internal_error"), stage, effects)
 
 
 def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:
@@ -217,23 +231,3 @@ def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:
     if len(record.value or b"") + header_bytes(record.headers) > _FORWARDED_BYTES_MAX:
         raise InvalidEvent("too_large", "headers", "too much to be forwarded to the lead's partition")
     return OutRecord(key, record.value, rekeyed_headers(record.headers, origin))
-
-
-def _reject(reading: Reading, record: SourceRecord, origin: Origin, fault: InvalidEvent, stage: RejectStage) -> None:
-    headers = dead_letter_headers(
-        record.headers,
-        fault,
-        topic=origin.topic,
-        partition=origin.partition,
-        offset=origin.offset,
-        timestamp_ms=origin.timestamp_ms,
-    )
-    reading.dead_letters.append(OutRecord(record.key, record.value, headers))
-    reading.counts.rejected[Rejection(stage, fault.reason)] += 1
-
-
-def _reject_bug(reading: Reading, record: SourceRecord, origin: Origin, stage: RejectStage) -> None:
-    kind, _, trace = sys.exc_info()
-    # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
-    reading.counts.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
-    _reject(reading, record, origin, InvalidEvent("internal_error"), stage)

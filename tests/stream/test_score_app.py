@@ -24,6 +24,7 @@ def make_app(tmp_path, monkeypatch):
             "pack": compile_pack(load_pack("pql-100")),
             "partitions": 12,
             "dead_letter_partitions": 12,
+            "leads_kept": 100,
             "store": "memory",
             "data_dir": tmp_path,
             "guarantee": "at_least_once",

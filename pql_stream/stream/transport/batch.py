@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
-
-def record_bytes(record: ConsumerRecord) -> int:
-    """Size of key, value and headers of *record* in bytes."""
-    size: int = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
-    for name, value in record.headers:
-        size += len(name) + len(value or b"")
-    return size
+from pql_stream.stream.records import SourceRecord
+from pql_stream.stream.transport.chunks import Chunk, record_bytes
 
 
 class RecordBatch(ConsumerMessage):
@@ -29,7 +21,7 @@ class RecordBatch(ConsumerMessage):
     of the last record.
     """
 
-    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], offset: int, generation: int, track: Track) -> None:
+    def __init__(self, tp: TP, records: Sequence[SourceRecord], offset: int, generation: int, track: Track) -> None:
         timestamp_s = records[-1].timestamp / 1000.0 if records else 0.0
         super().__init__(
             tp.topic,
@@ -68,42 +60,60 @@ class Hold:
     """Records that were polled and not handed out yet; knows its size in bytes."""
 
     def __init__(self) -> None:
-        self._records: deque[ConsumerRecord] = deque()
+        self._chunks: deque[Chunk] = deque()
+        self._count = 0
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._count
 
-    def add(self, records: Sequence[ConsumerRecord]) -> None:
-        """Put *records* behind what is held."""
-        self._records.extend(records)
-        self.bytes += sum(map(record_bytes, records))
+    def add(self, chunk: Chunk) -> None:
+        """Put *chunk*, which is not empty, behind what is held."""
+        self._chunks.append(chunk)
+        self._count += len(chunk.records)
+        self.bytes += chunk.bytes
 
-    def put_back(self, records: Sequence[ConsumerRecord]) -> None:
+    def put_back(self, records: Sequence[SourceRecord]) -> None:
         """Put *records*, which were cut off before, in front again."""
-        self._records.extendleft(reversed(records))
-        self.bytes += sum(map(record_bytes, records))
+        chunk = Chunk(list(records), sum(map(record_bytes, records)))
+        self._chunks.appendleft(chunk)
+        self._count += len(chunk.records)
+        self.bytes += chunk.bytes
 
-    def cut(self, records_max: int, bytes_max: int) -> list[ConsumerRecord]:
-        """Take the first records that fit into both limits, and always at least one."""
-        if len(self._records) <= records_max and self.bytes <= bytes_max:
-            records = list(self._records)
-            self.clear()
-            return records
-        records, taken = [], 0
-        while self._records and len(records) < records_max:
-            size = record_bytes(self._records[0])
-            if records and taken + size > bytes_max:
-                break
-            records.append(self._records.popleft())
-            taken += size
-        self.bytes -= taken
+    def cut(self, records_max: int, bytes_max: int) -> list[SourceRecord]:
+        """Take the first records that fit into both limits, and always at least one if any is held."""
+        records: list[SourceRecord] = []
+        records_left, bytes_left = records_max, bytes_max
+        while self._chunks and records_left > 0:
+            chunk = self._chunks.popleft()
+            if len(chunk.records) > records_left or chunk.bytes > bytes_left:
+                chunk, rest = _split(chunk, records_left, bytes_left, at_least=0 if records else 1)
+                if rest.records:
+                    self._chunks.appendleft(rest)
+                    records_left = 0
+            records += chunk.records
+            records_left -= len(chunk.records)
+            bytes_left -= chunk.bytes
+            self.bytes -= chunk.bytes
+        self._count -= len(records)
         return records
 
     def clear(self) -> None:
         """Forget what is held."""
-        self._records.clear()
+        self._chunks.clear()
+        self._count = 0
         self.bytes = 0
+
+
+def _split(chunk: Chunk, records_max: int, bytes_max: int, *, at_least: int) -> tuple[Chunk, Chunk]:
+    """The first records of *chunk* that fit into both limits, but *at_least* so many; and the rest."""
+    count = size = 0
+    for record in chunk.records[:records_max]:
+        larger = size + record_bytes(record)
+        if larger > bytes_max and count >= at_least:
+            break
+        count, size = count + 1, larger
+    return Chunk(chunk.records[:count], size), Chunk(chunk.records[count:], chunk.bytes - size)
 
 
 class Track:

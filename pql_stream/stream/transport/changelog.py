@@ -63,6 +63,7 @@ class ChangelogWriter:
         self._next: dict[int, int] = {}
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.repaired_count = 0
+        self.term = 0
 
     def next_offsets(self) -> dict[int, int]:
         """The owned partitions, and the offset that our next record must get."""
@@ -70,10 +71,12 @@ class ChangelogWriter:
 
     def own(self, partition: int, next_offset: int) -> None:
         """*partition* is ours, and recovered up to *next_offset*."""
+        self.term += 1
         self._next[partition] = next_offset
 
     async def release(self) -> None:
         """Own nothing; waits for the writes under way."""
+        self.term += 1
         for partition in list(self._next):
             async with self._locks[partition]:
                 del self._next[partition]

@@ -321,9 +321,11 @@ class Consumer(driver.Consumer):
             await self.sleep(0.2)
             return
         self._poll_errors = 0
-        for tp, seek, records in polled:
+        for tp, seek, chunks in polled:
             if seek is not None and self._thread.positioned.get(tp) == seek:
-                self._track(tp, seek).hold.add(records)
+                hold = self._track(tp, seek).hold
+                for chunk in chunks:
+                    hold.add(chunk)
         for tp, seek, position in positions:
             if self._thread.positioned.get(tp) == seek:
                 self._track(tp, seek).position = position

@@ -4,7 +4,7 @@ Everything private of Faust, mode and aiokafka that the transport touches, name 
 tests/contract/test_faust_internals.py holds these names, and the steps of the methods, against the
 installed versions.
 
-Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
+Overridden, in `driver`, `thread`, `topics`, `table`, `stores` and `chunks`:
 
 | name | of | why |
 |---|---|---|
@@ -17,6 +17,7 @@ Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
 | `_compile_decode` | faust Topic | nothing is decoded |
 | `_new_store_by_url` | faust Collection | our stores, without entry points |
 | `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
+| `_unpack_records` | aiokafka PartitionRecords | chunks of parsed records, without an object a record (in `chunks`) |
 
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,
@@ -40,6 +41,9 @@ Read or called:
 | `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
 | `state_value`, `has_valid_position`, `position` | aiokafka TopicPartitionState of an assignment | the position, without waiting |
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
+| `_fetcher`, and its `_records`, which `_proc_fetch_request` fills | AIOKafkaConsumer | replaced on the instance: whatever is fetched is wrapped |
+| `_partition_records`, `_update_position` | aiokafka FetchResult | what is wrapped, and how far it was taken |
+| `_records`, `_records_iterator`, `_tp`, `_check_crcs`, `_isolation_level`, `_aborted_producers`, `_consume_aborted_up_to`, `_contains_abort_marker` | aiokafka PartitionRecords | for `_unpack_records` |
 | `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease; the requests of a transaction are watched |
 | `_txn_manager` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted |
 | `BatchBuilder` | aiokafka.producer.message_accumulator | a compressed batch from a producer that does not compress |
@@ -68,9 +72,11 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionState
@@ -94,6 +100,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka.consumer.fetcher import FetchError, PartitionRecords
     from faust.tables.recovery import Recovery
     from faust.types import AppT
     from mode import Service, ServiceT
@@ -131,6 +138,24 @@ def tune(consumer: AIOKafkaConsumer, *, fetch_max_wait_ms: int) -> None:
 def is_closed(consumer: AIOKafkaConsumer) -> bool:
     """The consumer was stopped."""
     return bool(consumer._closed)
+
+
+class _WrappedResults(OrderedDict["TopicPartition", "FetchResult | FetchError"]):
+    """In place of the dict in which the fetcher of a consumer keeps what nobody has taken yet."""
+
+    def __init__(self, wrap: Callable[[PartitionRecords], PartitionRecords]) -> None:
+        super().__init__()
+        self._wrap = wrap
+
+    def __setitem__(self, tp: TopicPartition, result: FetchResult | FetchError) -> None:
+        if isinstance(result, FetchResult):
+            result._partition_records = self._wrap(result._partition_records)
+        super().__setitem__(tp, result)
+
+
+def wrap_fetched(consumer: AIOKafkaConsumer, wrap: Callable[[PartitionRecords], PartitionRecords]) -> None:
+    """Let `getmany` of a *consumer* that is started, and has no partitions yet, take records from what *wrap* gives."""
+    consumer._fetcher._records = _WrappedResults(wrap)
 
 
 def assignment_of(consumer: AIOKafkaConsumer) -> Any | None:  # noqa: ANN401  # aiokafka ships no types

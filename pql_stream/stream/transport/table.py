@@ -69,6 +69,11 @@ class BatchTable(Table[bytes, bytes]):
 
     # --- rows
 
+    @property
+    def term(self) -> int:
+        """Grows whenever partitions were dealt anew: what was read in an earlier term may not be true any more."""
+        return self.writer.term
+
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows of *keys* that are there."""
         return cast("Rows", self.data).get_many(partition, keys)
@@ -151,12 +156,14 @@ class BatchTable(Table[bytes, bytes]):
             raise
 
     def _apply(self, batch: RecordBatch) -> None:
-        offset, rows = batch.offset, [(record.key, record.value) for record in batch.records]
+        offset, records = batch.offset, batch.records
         highwater = internals.active_highwater(self.app, batch.tp)
         if highwater is not None and offset > highwater:
             # What came after our recovery began is a zombie's: not state, but the first thing to repair.
             offset = highwater
-            rows = [(record.key, record.value) for record in batch.records if record.offset <= highwater]
+            records = [record for record in records if record.offset <= highwater]
+        # A compacted topic takes no record without a key.
+        rows = [(record.key, record.value) for record in records if record.key is not None]
         cast("Rows", self.data).put_many(batch.partition, rows, offset)
 
     async def on_changelog_event(self, event: EventT[Any]) -> None:  # noqa: ARG002  # Faust's signature

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -15,15 +15,16 @@ from faust.types import TP
 
 from pql_stream.errors import StreamLost
 from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.chunks import Chunk, PartitionChunks
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp
 
 _WATCH_S = 0.5
 _ERRORS_MAX = 60
-# Records in one step of a poll. A poll ends at the first step that has enough bytes, so this is what it may
+# Chunks in one step of a poll. A poll ends at the first step that has enough bytes, so this is what it may
 # overshoot by.
-_CHUNK_RECORDS = 500
+_STEP_CHUNKS = 4
 
 
 class Polled(NamedTuple):
@@ -31,7 +32,7 @@ class Polled(NamedTuple):
 
     tp: TP
     seek: int | None
-    records: list[ConsumerRecord]
+    chunks: list[Chunk]
 
 
 class PollResult(NamedTuple):
@@ -81,8 +82,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer, and what watches over it."""
         await super().on_start()
-        internals.watch_answers(self._ensure_consumer(), self.app.lease)
-        internals.note_commits(self._ensure_consumer(), lambda tp: self.app.commit_note(ensure_TP(tp)))
+        consumer = self._ensure_consumer()
+        internals.watch_answers(consumer, self.app.lease)
+        internals.note_commits(consumer, lambda tp: self.app.commit_note(ensure_TP(tp)))
+        internals.wrap_fetched(consumer, PartitionChunks)
         self._watcher = asyncio.ensure_future(self._watch_coordinator())
 
     async def stop(self) -> None:
@@ -254,7 +257,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         partitions = [driver.ensure_aiokafka_TP(tp) for tp in tps]
         while size < bytes_max:
             try:
-                got = await consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=_CHUNK_RECORDS)
+                got = await consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=_STEP_CHUNKS)
             except asyncio.CancelledError:
                 # What earlier steps have taken is gone from aiokafka: it must be handed on.
                 if polled:
@@ -268,9 +271,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if not got:
                 break
             # The seek's number is read in the step that took the records: no await lies between.
-            for tp, records in got.items():
-                polled.append(Polled(ensure_TP(tp), self.positioned.get(ensure_TP(tp)), records))
-                size += sum(max(record.serialized_value_size, 0) for record in records)
+            for tp, chunks in got.items():
+                polled.append(Polled(ensure_TP(tp), self.positioned.get(ensure_TP(tp)), chunks))
+                size += sum(chunk.bytes for chunk in chunks)
             wait_ms = 0
         return polled
 

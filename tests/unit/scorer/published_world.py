@@ -15,6 +15,7 @@ from pql_stream.core.transition import LeadState
 from pql_stream.errors import StreamLost
 from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.changes_log import ChangesLog
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox
@@ -63,6 +64,7 @@ class World:
     sources: dict[str, list[Record]] = field(default_factory=lambda: {TOPICS.activity: [], TOPICS.activity_rekeyed: []})
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    term: int = 0
     committed: dict[str, int] = field(default_factory=lambda: {TOPICS.activity: 0, TOPICS.activity_rekeyed: 0})
     notes: dict[str, str] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
@@ -197,11 +199,12 @@ class Worker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.changes_log = log = ChangesLog(world, world, world, PACK, world.confirm_lease)
+        leads = Leads(world, PACK, 100)
+        self.changes_log = log = ChangesLog(world, world, leads, PACK, world.confirm_lease)
         log.own(0, list(world.notes.values()))
         outbox = Outbox(TOPICS, writer=log, compressing=log, dead_letter_partitions=1)
-        guarantee = AtLeastOnce(TOPICS, outbox, world, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
-        ports = Ports(world, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+        guarantee = AtLeastOnce(TOPICS, outbox, leads, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
+        ports = Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
         self._pipeline = Pipeline(Scorer(PACK, TOPICS, 1), ports)
         world.done = dict(world.committed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import RecordTooLarge, StreamLost
 from pql_stream.stream.exactly_once import ExactlyOnce
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.pipeline import Pipeline, Ports
@@ -38,6 +39,7 @@ class World:
     rows: dict[bytes, bytes] = field(default_factory=dict)
     read_up_to: int = 0
     writes_left: int = 1_000_000
+    term: int = 0
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         return {key: self.rows[key] for key in keys if key in self.rows}
@@ -49,6 +51,8 @@ class World:
         for name, records in transaction.sent.items():
             self.topics[name] += records
         self.rows.update(transaction.rows)
+        for then in transaction.then:
+            then()
         self.read_up_to = end
 
     async def write_in(self, transaction: Transaction, partition: int, items: Sequence[tuple[bytes, Any]]) -> None:
@@ -68,6 +72,10 @@ class Transaction:
     world: World
     sent: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    then: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        self.then.append(then)
 
     @property
     def writer(self) -> Transaction:
@@ -97,10 +105,11 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased) -> Pipeline:
+    leads = Leads(world, PACK, 100)
     guarantee = ExactlyOnce(
-        TOPICS, world, world, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
+        TOPICS, world, world, leads, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
     )
-    return Pipeline(Scorer(PACK, TOPICS, 1), Ports(world, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None))
+    return Pipeline(Scorer(PACK, TOPICS, 1), Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None))
 
 
 def log() -> list[Record]:

@@ -12,6 +12,7 @@ import pytest
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import StreamLost
 from pql_stream.stream.at_least_once import AtLeastOnce
+from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
@@ -40,6 +41,7 @@ class World:
 
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    term: int = 0
     committed: int = 0
     effects_left: int = 1_000_000
 
@@ -76,8 +78,9 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS) -> Pipeline:
-    guarantee = AtLeastOnce(TOPICS, world, world, confirm_lease=confirm_lease, clock=lambda: 0.0)
-    ports = Ports(world, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+    leads = Leads(world, PACK, 100)
+    guarantee = AtLeastOnce(TOPICS, world, leads, confirm_lease=confirm_lease, clock=lambda: 0.0)
+    ports = Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
     return Pipeline(Scorer(PACK, TOPICS, partitions), ports)
 
 

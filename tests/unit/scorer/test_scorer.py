@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import orjson
 import pytest
 
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.transition import LeadState
 from pql_stream.errors import InvalidState
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
@@ -36,8 +40,16 @@ def record(value, *, lead_id="u1", offset=0, topic=TOPICS.activity, partition=No
     return Record(topic, at, offset, JAN_5_MS, lead_id.encode(), value, headers)
 
 
-def handle(scorer: Scorer, records, rows=None) -> Effects:
-    return scorer.score(scorer.read(records), rows or {})
+class Batch(NamedTuple):
+    topic: str
+    partition: int
+    records: Sequence[Record]
+
+
+def handle(scorer: Scorer, records, states=None) -> Effects:
+    """One batch, of leads in *states*; all *records* are of one partition of one topic."""
+    (place,) = {(record.topic, record.partition) for record in records}
+    return scorer.score(Batch(*place, records), (states or {}).get)
 
 
 def bodies(records) -> list[dict]:
@@ -52,12 +64,12 @@ def tutorials(*lead_ids: str) -> list[Record]:
 
 
 def test_a_change_is_sent_and_its_row_stored(scorer):
-    """One event that moves one rule gives one change, keyed by lead, and one row."""
+    """One event that moves one rule gives one change, keyed by lead, and one state."""
     effects = handle(scorer, tutorials("u1"))
 
     assert [b"u1"] == [change.key for change in effects.changes]
     assert [5] == [body["score_after"] for body in bodies(effects.changes)]
-    assert [b"u1"] == [key for key, _ in effects.rows]
+    assert ["u1"] == list(effects.states)
 
 
 def test_changes_come_in_the_order_of_the_events(scorer):
@@ -69,18 +81,18 @@ def test_changes_come_in_the_order_of_the_events(scorer):
     assert [first, second] == [body["lead_id"] for body in bodies(effects.changes)]
 
 
-def test_a_repeated_batch_on_the_rows_it_made_changes_nothing(scorer):
-    """Records that are read again after their rows were stored neither send nor store."""
+def test_a_repeated_batch_on_the_states_it_made_changes_nothing(scorer):
+    """Records that are read again after their states were stored neither send nor store."""
     batch = tutorials("u1")
-    rows = dict(handle(scorer, batch).rows)
+    states = handle(scorer, batch).states
 
-    again = handle(scorer, batch, rows)
+    again = handle(scorer, batch, states)
 
-    assert ([], []) == (again.changes, again.rows)
+    assert ([], {}) == (again.changes, again.states)
 
 
-def test_a_repeated_batch_on_the_rows_before_it_sends_the_same_bytes(scorer):
-    """A crash before the rows were stored repeats the outputs, byte for byte."""
+def test_a_repeated_batch_on_the_states_before_it_sends_the_same_bytes(scorer):
+    """A crash before the states were stored repeats the outputs, byte for byte."""
     batch = tutorials("u1", "u1")
 
     assert handle(scorer, batch).changes == handle(scorer, batch).changes
@@ -93,14 +105,14 @@ def test_splitting_a_batch_changes_no_output(scorer):
     ]
     batch = [record(value, offset=i) for i, value in enumerate(values)]
     whole = handle(scorer, batch)
-    rows: dict[bytes, bytes] = {}
+    states: dict[str, LeadState] = {}
     singly = []
     for one in batch:
-        effects = handle(scorer, [one], rows)
-        rows |= dict(effects.rows)
+        effects = handle(scorer, [one], states)
+        states |= effects.states
         singly += effects.changes
 
-    assert (whole.changes, dict(whole.rows)) == (singly, rows)
+    assert (whole.changes, whole.states) == (singly, states)
 
 
 def test_a_misplaced_record_is_forwarded_with_its_origin(scorer):
@@ -110,7 +122,7 @@ def test_a_misplaced_record_is_forwarded_with_its_origin(scorer):
 
     effects = handle(scorer, [record(value, partition=elsewhere, offset=7, headers=[("trace", b"t")])])
 
-    assert ([], []) == (effects.changes, effects.rows)
+    assert ([], {}) == (effects.changes, effects.states)
     (forwarded,) = effects.rekeyed[home("u1")]
     assert (b"u1", value) == (forwarded.key, forwarded.value)
     assert [
@@ -170,16 +182,16 @@ def test_a_record_is_never_forwarded_twice(scorer):
     assert ({}, 1) == (effects.rekeyed, len(effects.changes))
 
 
-def test_a_lead_with_a_row_is_at_home(scorer):
-    """Where a lead has a row no key is hashed: its events count there."""
-    rows = dict(handle(scorer, tutorials("u1")).rows)
+def test_a_lead_with_a_state_is_at_home(scorer):
+    """Where a lead has a state no key is hashed: its events count there."""
+    states = handle(scorer, tutorials("u1")).states
     elsewhere = (home("u1") + 1) % PARTITIONS
 
     effects = handle(
-        scorer, [record(native_json("feature_used", event_id="e2", feature="f1"), partition=elsewhere)], rows
+        scorer, [record(native_json("feature_used", event_id="e2", feature="f1"), partition=elsewhere)], states
     )
 
-    assert ({}, 1) == (effects.rekeyed, len(effects.rows))
+    assert ({}, 1) == (effects.rekeyed, len(effects.states))
 
 
 def test_a_bad_record_is_dead_lettered_untouched(scorer):
@@ -203,7 +215,7 @@ def test_a_tombstone_is_skipped(scorer, value):
     """R25: an empty value is no event and no fault; it is counted."""
     effects = handle(scorer, [record(value)])
 
-    assert (1, [], []) == (effects.counts.skipped, effects.dead_letters, effects.rows)
+    assert (1, [], {}) == (effects.counts.skipped, effects.dead_letters, effects.states)
 
 
 class PackWithABug(CompiledPack):
@@ -229,26 +241,34 @@ def test_a_bug_of_ours_costs_one_record():
 
 def test_every_record_of_a_batch_is_accounted_for(scorer):
     """Accepted, rejected, re-keyed and skipped add up to what was read."""
-    elsewhere = (home("u1") + 1) % PARTITIONS
+    stranger = next(f"u{i}" for i in range(2, 99) if home(f"u{i}") != home("u1"))
     batch = [
         *tutorials("u1"),
         record(b"x", offset=1),
         record(None, offset=2),
-        record(native_json("a", "u1x", event_id="e9"), lead_id="u1x", partition=(home("u1x") + 1) % PARTITIONS),
-        record(native_json("unheard of", event_id="e4"), offset=4, partition=elsewhere),
+        record(native_json("a", stranger, event_id="e9"), offset=3),
+        record(native_json("unheard of", event_id="e4"), offset=4),
     ]
 
     counts = handle(scorer, batch).counts
 
-    assert len(batch) == (counts.accepted.total() + counts.rejected.total() + counts.rekeyed + counts.skipped)
+    assert (5, 2, 1, 1, 1) == (
+        len(batch),
+        counts.accepted.total(),
+        counts.rejected.total(),
+        counts.rekeyed,
+        counts.skipped,
+    )
 
 
-def test_a_row_of_a_later_version_stops_the_worker(scorer):
-    """A row that this program cannot read is nobody's dead letter: going on would score wrongly."""
-    rows = {b"u1": b"\x91\x63"}  # [99]
+def test_a_state_that_cannot_be_had_stops_the_worker(scorer):
+    """What goes wrong with the table is no fault of the record, and makes no dead letter of it."""
 
-    with pytest.raises(InvalidState, match="version 99"):
-        handle(scorer, tutorials("u1"), rows)
+    def known(_lead_id):
+        raise InvalidState("of a later version", why="", what_to_do="")
+
+    with pytest.raises(InvalidState):
+        scorer.score(Batch(TOPICS.activity, home("u1"), tutorials("u1")), known)
 
 
 def test_headers_without_a_value_are_carried_along(scorer):
@@ -256,15 +276,10 @@ def test_headers_without_a_value_are_carried_along(scorer):
     elsewhere = (home("u1") + 1) % PARTITIONS
     headers = [("trace", None), ("ce_specversion", None), ("pql-origin-topic", None)]
 
-    effects = handle(
-        scorer,
-        [
-            record(b"x", headers=headers),
-            record(native_json("a"), offset=1, partition=elsewhere, headers=headers),
-            record(native_json("b"), offset=2, topic=TOPICS.activity_rekeyed, headers=headers),
-        ],
-    )
+    dead = handle(scorer, [record(b"x", headers=headers)]).dead_letters
+    forwarded = handle(scorer, [record(native_json("a"), partition=elsewhere, headers=headers)]).rekeyed[home("u1")]
+    scored = handle(scorer, [record(native_json("b"), topic=TOPICS.activity_rekeyed, headers=headers)])
 
-    assert headers == list(effects.dead_letters[0].headers)[:3]
-    assert headers == list(effects.rekeyed[home("u1")][0].headers)[:3]
-    assert 1 == effects.counts.accepted["b"]
+    assert headers == list(dead[0].headers)[:3]
+    assert headers == list(forwarded[0].headers)[:3]
+    assert 1 == scored.counts.accepted["b"]

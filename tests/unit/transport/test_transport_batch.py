@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from pql_stream.stream.transport.batch import Hold, RecordBatch, Track, record_bytes
+from pql_stream.stream.transport.batch import Hold, RecordBatch, Track
+from pql_stream.stream.transport.chunks import Chunk, record_bytes
+from pql_stream.testing.builders import Record
 
 SOURCE = TP("source", 3)
 
 
-def record(offset: int, size: int = 10, headers: tuple[tuple[str, bytes], ...] = ()) -> ConsumerRecord[bytes, bytes]:
+def record(offset: int, size: int = 10, headers: tuple[tuple[str, bytes | None], ...] = ()) -> Record:
     """A record with a value of *size* bytes and no key."""
-    return ConsumerRecord("source", 3, offset, 1_000, 0, None, b"v" * size, None, -1, size, headers)
+    return Record("source", 3, offset, 1_000, None, b"v" * size, headers)
+
+
+def chunk(*records: Record) -> Chunk:
+    """*records* as a poll brings them."""
+    return Chunk(list(records), sum(map(record_bytes, records)))
 
 
 def track(*, held: int = 0, committed: int | None = None) -> tuple[Track, list[str]]:
     """A track that holds records from offset 0 on, and what it was woken up for."""
     woken: list[str] = []
     made = Track(SOURCE, 1, committed, lambda: woken.append("done"))
-    made.hold.add([record(offset) for offset in range(held)])
+    if held:
+        made.hold.add(chunk(*(record(offset) for offset in range(held))))
     return made, woken
 
 
@@ -54,7 +61,9 @@ def test_a_batch_is_cut_at_the_bytes():
     Records go in as long as they fit, and one goes in however large it is.
     """
     hold = Hold()
-    hold.add([record(0, 60), record(1, 40), record(2, 1), record(3, 500), record(4, 1)])
+    hold.add(chunk(record(0, 60)))
+    hold.add(chunk(record(1, 40), record(2, 1)))
+    hold.add(chunk(record(3, 500), record(4, 1)))
 
     assert [0, 1] == [each.offset for each in hold.cut(100, 100)]
     assert [2] == [each.offset for each in hold.cut(100, 100)]
@@ -70,7 +79,7 @@ def test_records_that_arrive_while_a_batch_is_out_are_merged_into_the_next():
     of, _ = track(held=1)
     first = next_batch(of)
     for offset in (1, 2, 3):
-        of.hold.add([record(offset)])
+        of.hold.add(chunk(record(offset)))
 
     assert of.next_batch(100, 1_000_000, 7) is None
 
@@ -114,7 +123,7 @@ def test_the_committed_offset_steps_over_holes_in_the_log():
     The offset behind the last record counts, whatever compaction has removed before it.
     """
     of, _ = track()
-    of.hold.add([record(10), record(90)])
+    of.hold.add(chunk(record(10), record(90)))
     next_batch(of).done()
 
     assert 91 == of.to_commit()

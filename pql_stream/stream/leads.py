@@ -1,0 +1,106 @@
+"""The states of leads: decoded, as far as they were needed lately, in front of the table that has a row of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pql_stream.core.packs import CompiledPack
+from pql_stream.core.transition import LeadState
+from pql_stream.wire.rows import dump_state, load_state
+
+_Generation = defaultdict[int, dict[str, LeadState]]
+
+
+class Rows(Protocol):
+    """The table of leads."""
+
+    @property
+    def term(self) -> int:
+        """Grows whenever partitions were dealt anew: what was read in an earlier term may not be true any more."""
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """The rows of those *keys* that have one."""
+
+    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store *items*; returns when their changelog is acknowledged."""
+
+
+class Unstored(NamedTuple):
+    """States as *rows*; call *stored* when the rows are durable: only then are the states known."""
+
+    rows: list[tuple[bytes, bytes | None]]
+    stored: Callable[[], None]
+
+
+class Leads:
+    """
+    What *rows* hold, as states by lead id and partition.
+
+    A state that is read or written is kept, because to read a row costs more than to score an event. Kept
+    are at least the *kept_min* leads that were needed last, and at most twice as many and those of two batches:
+    they move from a young generation into an old one, which goes when the young one is full. (To know the
+    oldest one exactly would cost a step for every lead of every batch.)
+    """
+
+    def __init__(self, rows: Rows, pack: CompiledPack, kept_min: int) -> None:
+        self._rows = rows
+        self._pack = pack
+        self._kept_min = kept_min
+        self._term = rows.term
+        self._young: _Generation = defaultdict(dict)
+        self._old: _Generation = defaultdict(dict)
+
+    def of(self, partition: int) -> Callable[[str], LeadState | None]:
+        """
+        A function that gives the stored state of a lead of *partition*; good for one batch.
+
+        It raises `InvalidState` for a row that cannot be continued from.
+        """
+        self._age()
+        young, old = self._young[partition], self._old[partition]
+        get_many, pack = self._rows.get_many, self._pack
+
+        def known(lead_id: str) -> LeadState | None:
+            state = young.get(lead_id) or old.get(lead_id)
+            if state is None:
+                key = lead_id.encode()
+                row = get_many(partition, (key,)).get(key)
+                if row is None:
+                    return None
+                state = load_state(row, pack)
+            young[lead_id] = state
+            return state
+
+        return known
+
+    def unstored(self, partition: int, states: Mapping[str, LeadState]) -> Unstored:
+        """*states* of leads of *partition*, for who makes them durable."""
+        term = self._rows.term
+
+        def stored() -> None:
+            if term == self._rows.term == self._term:
+                self._young[partition].update(states)
+
+        return Unstored(
+            [(lead_id.encode(), dump_state(state, self._pack)) for lead_id, state in states.items()], stored
+        )
+
+    async def store(self, partition: int, states: Mapping[str, LeadState]) -> None:
+        """
+        Make *states* durable; only then are they known.
+
+        Raises:
+            StreamLost: the partition may belong to somebody else; what was written is not known.
+        """
+        rows, stored = self.unstored(partition, states)
+        await self._rows.write_many(partition, rows)
+        stored()
+
+    def _age(self) -> None:
+        if self._term != self._rows.term:
+            self._term = self._rows.term
+            self._young, self._old = defaultdict(dict), defaultdict(dict)
+        elif sum(len(states) for states in self._young.values()) >= self._kept_min:
+            self._young, self._old = defaultdict(dict), self._young
