@@ -41,15 +41,17 @@ class HoldingProxy:
         ours: int = self._listener.getsockname()[1]
         self.bootstrap = f"{host}:{ours}"
         self._theirs_and_ours = tuple(host.encode() + _SIZE.pack(number) for number in (int(port), ours))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.cut()
         # To close it would not wake up the thread that accepts; to shut it down does.
         _hang_up(self._listener)
+        self._accepting.join()
+        self.cut()
         for open_socket in (self._listener, *self._sockets):
             open_socket.close()
 
@@ -101,11 +103,16 @@ class HoldingProxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                broker = socket.create_connection(self._broker)
             except OSError:
                 return
-            self._sockets += [client, broker]
+            self._sockets.append(client)
             self._clients.append(client)
+            try:
+                broker = socket.create_connection(self._broker)
+            except OSError:
+                _hang_up(client)
+                continue
+            self._sockets.append(broker)
             threading.Thread(target=self._requests, args=(client, broker), daemon=True).start()
             threading.Thread(target=self._answers, args=(broker, client), daemon=True).start()
 
