@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,12 +128,16 @@ class ScoreBench:
         self._group = Consumer({**self._client, "group.id": f"{prefix}{APP_ID}"})
         self._never = threading.Event()
 
-    def close(self) -> None:
-        """End what still runs, and print every log: pytest shows it when the test failed."""
+    def end(self) -> None:
+        """End what still runs."""
         for worker in self.workers:
             worker.process.kill()
             worker.process.wait()
         self._group.close()
+
+    def close(self) -> None:
+        """End what still runs, and print every log: pytest shows it when the test failed."""
+        self.end()
         for path in sorted(self.directory.glob("*.log")):
             print(f"--- {path.name}\n{path.read_text()[-20_000:]}")  # noqa: T201  # for whom the test fails
 
@@ -152,6 +157,12 @@ class ScoreBench:
         ]
         activity = ConfigResource(ResourceType.TOPIC, self.topics.activity, incremental_configs=entries)
         self._admin.incremental_alter_configs([activity])[activity].result()
+
+    def delete_topics(self) -> None:
+        """Every topic under the prefix."""
+        names = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
+        if names:
+            wait(self._admin.delete_topics(names).values(), timeout=30)
 
     # --- records in
 
