@@ -44,6 +44,22 @@ def test_a_worker_outlives_a_broker_that_is_killed(bench, own_kafka):
     assert [] == faults(Run.of(bench))
 
 
+def test_sigterm_ends_a_worker_whose_broker_is_away(bench, own_kafka):
+    """
+    SIGTERM to a worker that has partitions and has lost its broker: exit 0 within twenty seconds, of which it
+    tries to commit and to leave for ten.
+    """
+    worker = bench.start()
+    bench.feed(place(population(13, events=300), 4, seed=13))
+    bench.wait_all_committed()
+    own_kafka.kill()
+    bench.wait_for(lambda: "Failed fetch messages" in worker.log())
+    ended_with = worker.stop(20)
+
+    assert 0 == ended_with
+    assert "Traceback" not in worker.log()
+
+
 def test_a_worker_waits_for_a_broker_that_is_not_there_yet(bench, own_kafka):
     """
     Without a broker a worker says so, in a line and without a traceback, and tries again; it scores once

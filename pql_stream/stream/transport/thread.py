@@ -87,7 +87,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Stop what `on_start` started."""
         if self._watcher is not None:
             self._watcher.cancel()
-        await super().on_thread_stop()
+        # A fetch that failed a moment ago, the rule while the broker is away, is cancelled by aiokafka in its
+        # pause and awaited unguarded. That cancellation would end this thread before it could say so, and the
+        # process would wait for it.
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def _watch_coordinator(self) -> None:
         # aiokafka parks a failed join until somebody calls check_errors(). Polls do, but there are none
