@@ -14,6 +14,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pql_stream.errors import PqlError
 from pql_stream.ops.settings import LogFormat, LogLevel
 
 CHATTY_LOGGERS = ("aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode")
@@ -75,6 +76,7 @@ def configure_logging(level: LogLevel, format_: LogFormat, *, stream: TextIO | N
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),
+                without_traceback_of_ours,
                 structlog.processors.format_exc_info,
                 redact,  # after the traceback is text, before anything is written
                 _renderer(format_, target),
@@ -87,6 +89,18 @@ def configure_logging(level: LogLevel, format_: LogFormat, *, stream: TextIO | N
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def without_traceback_of_ours(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """
+    Take the traceback of a `PqlError` out of a record: somebody has to act on it, and a traceback is for bugs.
+
+    Libraries log whatever a service crashed of; the command line tells what, why and what to do.
+    """
+    raised = fields.get("exc_info")
+    if isinstance(raised[1] if isinstance(raised, tuple) else raised, PqlError):
+        del fields["exc_info"]
+    return fields
 
 
 def redact(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:

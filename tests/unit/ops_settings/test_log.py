@@ -8,6 +8,7 @@ import warnings
 import pytest
 import structlog
 
+from pql_stream.errors import StoreError
 from pql_stream.ops.log import REDACTED, configure_logging, redact_text
 
 
@@ -46,6 +47,21 @@ def test_our_records_are_an_event_and_fields(records):
         "level": "info",
         "logger": "pql_stream.x",
     } == record
+
+
+def test_only_bugs_have_a_traceback(records):
+    """
+    What somebody has to act on is logged without its traceback, also by a library; a bug with it.
+    """
+    for error in (StoreError("the disk is full"), KeyError("u1")):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("mode.services").exception("Crashed reason=%r", error)
+
+    ours, bug = records()
+    assert "exception" not in ours
+    assert "Traceback" in bug["exception"]
 
 
 def test_foreign_records_have_the_same_form(records):
