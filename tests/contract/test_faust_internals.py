@@ -121,6 +121,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
     "mode.services:Service": ("crash", "wait_first"),
     "mode.threads:QueueServiceThread": ("call_thread",),
+    "mode.threads:ServiceThread": ("_serve", "_shutdown_thread", "_start_thread", "_stopped_set", "stop"),
     "mode.utils.queues:FlowControlEvent": ("clear", "resume", "suspend"),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
         "committed",
@@ -129,7 +130,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "seek_to_beginning",
         "start",
     ),
-    "aiokafka.consumer.fetcher:Fetcher": ("fetched_records", "seek_to"),
+    "aiokafka.consumer.fetcher:Fetcher": ("_proc_fetch_request", "close", "fetched_records", "seek_to"),
     "aiokafka.consumer.fetcher:FetchResult": ("check_assignment", "getall"),
     "aiokafka.consumer.group_coordinator:GroupCoordinator": (
         "_do_heartbeat",

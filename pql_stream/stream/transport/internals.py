@@ -21,7 +21,7 @@ Overridden, in `driver`, `thread`, `topics`, `table` and `stores`:
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,
 `subscribe` of the consumer and `apply_changelog_batch`, `on_changelog_event`, `on_recovery_completed`,
-`on_rebalance`, `persisted_offset` of tables and stores are overridden too.
+`on_rebalance`, `persisted_offset` of tables and stores and `stop` of the thread are overridden too.
 
 Read or called:
 
@@ -50,6 +50,8 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
   `_stop_fetcher`, `_fetcher`, `_set_active_tps`, `_update_channels`;
 - Recovery: `_restart_recovery`, `_resume_streams`, `_slurp_changelogs`, `_build_highwaters`, `_highwaters`,
   `_build_offsets`, `_seek_offsets`, `_add`, and what follows from them (`_new_store`, `_clone_args`);
+- the end of the consumer's thread: `_serve`, `_shutdown_thread`, `_start_thread`, `_stopped_set`, and `close` and
+  `_proc_fetch_request` of aiokafka's Fetcher;
 - the way of a message: `_compile_message_handler`, `_py_aiter`;
 - the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
 - the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`.

@@ -136,10 +136,12 @@ class BatchTable(Table[bytes, bytes]):
     async def _watch_changelog(self) -> None:
         try:
             while not self.should_stop:
-                await self.sleep(self.app.settings.changelog_check_s)
                 await self.check_changelog()
+                await self.sleep(self.app.settings.changelog_check_s)
         except Exception as exc:  # noqa: BLE001  # whatever it is, the table is not watched any more
-            await end_process(self.app, exc)
+            # A crash closes the consumer's thread under a check.
+            if not self.should_stop:
+                await end_process(self.app, exc)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Store what Recovery read; it would swallow an exception, and the rows would be lost."""

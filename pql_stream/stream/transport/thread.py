@@ -83,6 +83,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         internals.watch_answers(self._ensure_consumer(), self.app.lease)
         self._watcher = asyncio.ensure_future(self._watch_coordinator())
 
+    async def stop(self) -> None:
+        """End the thread; a crash may have done so already."""
+        if not self.thread_loop.is_closed():
+            await super().stop()
+
     async def on_thread_stop(self) -> None:
         """Stop what `on_start` started."""
         if self._watcher is not None:
