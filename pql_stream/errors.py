@@ -5,6 +5,7 @@ PqlError
 ├── InvalidSettings    the operator: an environment variable or a flag; refuse to start
 ├── InvalidPack        RevOps: the model pack; refuse to load, every problem named
 ├── InvalidState       the operator: a table row, or a state directory, this version cannot read; stop
+├── StoreError         the operator: the disk under the state directory, which is full or broken; stop
 ├── InvalidInput       the operator: a file that cannot be read (missing, a directory, broken gzip)
 ├── BrokerError        the operator: the cluster refuses or lacks something we need; refuse to start
 │   └── BrokerAway     likewise, but it may come back: a worker waits for it
@@ -75,6 +76,10 @@ class InvalidPack(PqlError):
 
 class InvalidState(PqlError):
     """A row, or a state directory, that this version cannot continue from."""
+
+
+class StoreError(PqlError):
+    """The state directory cannot be written, or read."""
 
 
 class InvalidInput(PqlError):

@@ -5,7 +5,8 @@ RocksDB.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import rocksdict
@@ -14,6 +15,7 @@ from faust.types import TP, AppT
 from faust.types.tables import CollectionT
 from yarl import URL
 
+from pql_stream.errors import StoreError
 from pql_stream.stream.transport.changelog import Row
 
 # Faust's own default for the block cache is 2 GiB a partition.
@@ -98,17 +100,29 @@ class RocksStore(rocksdb.Store):
         Faust's None would let Recovery go on from an offset of its own, which it keeps for a partition that
         went away when two rebalances follow each other closely: the rows before it would be missing.
         """
-        offset = super().persisted_offset(tp)
+        with self._disk():
+            offset = super().persisted_offset(tp)
         return -1 if offset is None else offset
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The rows that are there."""
+        """
+        The rows that are there.
+
+        Raises:
+            StoreError: the disk fails.
+        """
         wanted = list(keys)
-        values = self._db_for_partition(partition).get(wanted) if wanted else []
+        with self._disk():
+            values = self._db_for_partition(partition).get(wanted) if wanted else []
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
     def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
-        """Store *rows* (None deletes) and the changelog's *offset*, in one step."""
+        """
+        Store *rows* (None deletes) and the changelog's *offset*, in one step.
+
+        Raises:
+            StoreError: the disk is full, or fails; nothing of it is stored.
+        """
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows:
             if value is None:
@@ -116,7 +130,36 @@ class RocksStore(rocksdb.Store):
             else:
                 batch.put(key, value)
         batch.put(self.offset_key, str(offset).encode())
-        self._db_for_partition(partition).write(batch)
+        with self._disk():
+            self._db_for_partition(partition).write(batch)
+
+    async def on_rebalance(
+        self,
+        assigned: set[TP],
+        revoked: set[TP],
+        newly_assigned: set[TP],
+        generation_id: int = 0,
+    ) -> None:
+        """
+        Close the partitions that went away, and open the new ones.
+
+        Raises:
+            StoreError: one cannot be opened.
+        """
+        with self._disk():
+            await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as exc:  # rocksdict has no narrower class for what RocksDB reports
+            raise StoreError(
+                f"the state in {self.path} cannot be written or read",
+                why=" ".join(str(exc).split()),
+                what_to_do="make space, or set PQL_DATA_DIR to another directory: it may be empty, the changelog on "
+                "the cluster has the state",
+            ) from exc
 
 
 STORES: Mapping[str, type[MemoryStore | RocksStore]] = {"pqlmemory": MemoryStore, "pqlrocksdb": RocksStore}
