@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from confluent_kafka import KafkaException
 from score_bench import ScoreBench
 
 Partition = tuple[str, int]
+
+_ANSWER_S = 2.0
 
 
 class Progress:
@@ -45,14 +48,18 @@ class Progress:
         ]
 
 
-def take_sample(progress: Progress, bench: ScoreBench, at_s: float) -> None:
-    """Ask the broker; a group that cannot be asked yields no sample."""
+def take_sample(progress: Progress, bench: ScoreBench, at_s: float) -> bool:
+    """Ask the broker; False when it does not say."""
     committed: dict[Partition, int] = {}
     ends: dict[Partition, int] = {}
     for topic in (bench.topics.activity, bench.topics.activity_rekeyed):
-        found = bench.committed(topic)
+        found = bench.committed(topic, seconds=_ANSWER_S)
         if not found:
-            return
+            return False
         committed |= {(topic, partition): offset for partition, offset in found.items()}
-        ends |= {(topic, partition): end for partition, end in bench.ends(topic).items()}
+        try:
+            ends |= {(topic, partition): end for partition, end in bench.ends(topic, seconds=_ANSWER_S).items()}
+        except KafkaException:
+            return False
     progress.sample(at_s, committed, ends)
+    return True

@@ -75,15 +75,15 @@ class Stage:
                 timestamp_ms=record.timestamp_ms,
             )
 
-    def settled(self) -> bool:
-        """The group consists of those that are to run, and each has its partitions."""
+    def unsettled(self) -> str:
+        """Why the group is not yet made of those that are to run, each with its partitions; "" when it is."""
         running = self.fleet.running()
-        return (
-            self.fleet.complete
-            and all(worker.logged("worker_starting") for worker in running)
-            and self.bench.members() == len(running)
-            and all(worker.get("/readyz")[0] == 200 for worker in running)
-        )
+        if not self.fleet.complete or not all(worker.logged("worker_starting") for worker in running):
+            return "not all have started"
+        members = self.bench.members()
+        if members != len(running):
+            return f"the group has {members} members of {len(running)}, and 0 while they come and go"
+        return "" if all(worker.get("/readyz")[0] == 200 for worker in running) else "not all are ready"
 
 
 def run_schedule(schedule: Schedule, bootstrap: str | None, directory: Path) -> Verdict:
@@ -136,11 +136,10 @@ class _Play:
                 self._touched_s = time.monotonic()
             self._stage.injector.weigh()
             if now_s >= self._sample_at_s and not self._stage.injector.broker_away:
-                take_sample(self._stage.progress, self._stage.bench, now_s)
-                self._sample_at_s = time.monotonic() + _SAMPLE_S
                 found = self._look(now_s)
                 if found is not None:
                     return found
+                self._sample_at_s = time.monotonic() + _SAMPLE_S
             time.sleep(_TICK_S)
 
     def _do_what_is_due(self) -> None:
@@ -152,10 +151,12 @@ class _Play:
             self._touched_s = time.monotonic()
 
     def _look(self, now_s: float) -> list[str] | None:
-        """None: go on."""
-        if self._steps or not self._stage.feeder.done:
+        """Where the group is; None: go on."""
+        all_fed = not self._steps and self._stage.feeder.done and self._stage.bench.is_flushed()
+        sampled = take_sample(self._stage.progress, self._stage.bench, now_s)
+        if not all_fed:
             return None
-        if self._stage.progress.done:
+        if sampled and self._stage.progress.done:
             return []
         stalled = self._stage.progress.stalled(now_s, since_s=self._touched_s, limit_s=STALL_S)
         if not stalled and now_s - self._zero_s > RUN_S:
@@ -167,22 +168,20 @@ def _play(stage: Stage) -> list[str]:
     """From the first start to the moment when all is done; what went wrong on the way."""
     for name in BASE:
         stage.fleet.start(name)
-    if not _settles(stage, READY_S):
-        return [f"the workers were not ready after {READY_S:.0f} s"]
-    faults = _Play(stage).to_the_end()
-    if not faults and not _settles(stage, STALL_S):
-        faults.append(f"the group has not settled {STALL_S} s after all was done")
-    return faults
+    unsettled = _unsettled(stage, READY_S)
+    if unsettled:
+        return unsettled
+    return _Play(stage).to_the_end() or _unsettled(stage, STALL_S)
 
 
-def _settles(stage: Stage, seconds: float) -> bool:
+def _unsettled(stage: Stage, seconds: float) -> list[str]:
     until_s = time.monotonic() + seconds
-    while not stage.settled():
+    while why := stage.unsettled():
         if time.monotonic() > until_s:
-            return False
+            return [f"not settled after {seconds:.0f} s: {why}"]
         stage.fleet.look_after()
         time.sleep(_TICK_S)
-    return True
+    return []
 
 
 def _keep(verdict: Verdict, directory: Path) -> None:

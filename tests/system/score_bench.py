@@ -205,6 +205,10 @@ class ScoreBench:
         )
         producer.poll(0)
 
+    def is_flushed(self) -> bool:
+        """The broker has taken all that was produced."""
+        return all(producer.flush(0) == 0 for producer in self._producers.values())
+
     def flush(self) -> None:
         """Wait for what was produced."""
         for producer in self._producers.values():
@@ -289,18 +293,18 @@ class ScoreBench:
                     left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
         return left
 
-    def committed(self, topic: str) -> dict[int, int]:
+    def committed(self, topic: str, *, seconds: float = 10.0) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
         asked = [TopicPartition(topic, partition) for partition in range(self.partitions)]
         try:
-            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
+            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=seconds)}
         except KafkaException:
             return {}
 
-    def ends(self, topic: str) -> dict[int, int]:
+    def ends(self, topic: str, *, seconds: float = 30.0) -> dict[int, int]:
         """The offset behind the last record of each partition."""
         return {
-            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
+            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)[1]
             for partition in range(self.partitions)
         }
 
@@ -316,9 +320,14 @@ class ScoreBench:
         self.wait_for(lambda: self.size(topic) > before)
 
     def members(self) -> int:
-        """How many workers the group has; 0 while they come and go."""
+        """How many workers the group has; 0 while they come and go, or the broker does not say."""
         group = f"{self.prefix}{APP_ID}"
-        described = self._admin.describe_consumer_groups([group])[group].result()
+        try:
+            described = self._admin.describe_consumer_groups([group], request_timeout=5.0)[group].result()
+        except KafkaException:
+            # The client of a broker that was killed may never hear from the next one.
+            self._admin = AdminClient(self._client)
+            return 0
         return len(described.members) if described.state == ConsumerGroupState.STABLE else 0
 
     # --- records out
