@@ -88,5 +88,4 @@ class Lease:
         return StreamLost(
             "the group no longer counts on this worker",
             why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",
-            what_to_do="nothing: the worker starts again and reads from the last commit",
         )

@@ -119,7 +119,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 await self.crash(exc)
                 return
             if over:
-                await self.crash(StreamLost("aiokafka's group coordination has ended"))
+                await self.crash(StreamLost("aiokafka's group coordination has ended", why="nobody asked it to"))
                 return
 
     # --- positions
