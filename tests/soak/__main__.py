@@ -18,10 +18,8 @@ from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from pql_stream.errors import InvalidSettings
 from pql_stream.ops.brokers.local import LocalKafka
-from pql_stream.ops.settings import load_settings
-from tests.soak.run import run_schedule
+from tests.soak.run import accepted, run_schedule
 from tests.soak.schedule import Guarantee, Schedule, schedule_of
 from tests.soak.verdict import Verdict
 
@@ -57,16 +55,7 @@ def _options() -> argparse.Namespace:
 
 def _schedule(seed: int, guarantee: Guarantee | None) -> Schedule:
     schedule = schedule_of(seed)
-    wanted: Guarantee = guarantee or schedule.guarantee
-    return replace(schedule, guarantee=wanted if guarantee or _is_accepted(wanted) else "at_least_once")
-
-
-def _is_accepted(guarantee: Guarantee) -> bool:
-    try:
-        load_settings({"PQL_PROCESSING_GUARANTEE": guarantee})
-    except InvalidSettings:
-        return False
-    return True
+    return replace(schedule, guarantee=guarantee or accepted(schedule.guarantee))
 
 
 def _verdicts(schedules: list[Schedule], jobs: int, directory: Path) -> Iterator[Verdict]:

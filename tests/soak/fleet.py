@@ -146,6 +146,8 @@ class Fleet:
             self.misconduct.append(f"{who} logged a traceback")
         if code == _HARD:
             self.misconduct.append(f"{who} had to leave the hard way (code {_HARD})")
+        elif code == -signal.SIGTERM and worker.may_end and not worker.logged("worker_starting"):
+            pass  # SIGTERM came while it was being loaded: there was nothing to end
         elif code not in (0, 1, -signal.SIGKILL):
             self.misconduct.append(f"{who} ended with {code}")
         elif code == 0 and not worker.may_end:
@@ -154,9 +156,9 @@ class Fleet:
             self._judge_error(place, who, log)
 
     def _judge_error(self, place: Place, who: str, log: str) -> None:
-        error = re.search(r"^Error: (.*)(\n.+)(\n.+)", log, re.MULTILINE)
+        error = re.search(r"^Error: (.*)\n(.+)\n", log, re.MULTILINE)
         if error is None:
-            self.misconduct.append(f"{who} ended with 1 and did not say what, why and what to do")
+            self.misconduct.append(f"{who} ended with 1 and did not say what, and what to do")
         place.ended_by_itself.append(error[1] if error is not None else "?")
 
     def ends(self) -> list[str]:
@@ -193,7 +195,7 @@ class Fleet:
 
 
 def _pump(source: IO[bytes], log_path: Path) -> None:
-    with log_path.open("wb", buffering=0) as log:
+    with source, log_path.open("wb", buffering=0) as log:
         while chunk := source.read1(65536):  # type: ignore[attr-defined]  # a pipe is buffered
             log.write(chunk)
 

@@ -13,13 +13,15 @@ from score_bench import ScoreBench
 from score_expected import Run
 from score_proxy import HoldingProxy
 
+from pql_stream.errors import InvalidSettings
 from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.ops.settings import load_settings
 from tests.soak.disk import may_mount
 from tests.soak.faults import Injector, small_disks
 from tests.soak.feed import Feeder, Placed, burst_of, input_of
 from tests.soak.fleet import Fleet
 from tests.soak.progress import Progress, take_sample
-from tests.soak.schedule import BASE, SESSION_TIMEOUT_S, Schedule
+from tests.soak.schedule import BASE, SESSION_TIMEOUT_S, Guarantee, Schedule
 from tests.soak.verdict import Verdict, judge
 
 PARTITIONS = 12
@@ -84,6 +86,15 @@ class Stage:
         if members != len(running):
             return f"the group has {members} members of {len(running)}, and 0 while they come and go"
         return "" if all(worker.get("/readyz")[0] == 200 for worker in running) else "not all are ready"
+
+
+def accepted(guarantee: Guarantee) -> Guarantee:
+    """*guarantee* if a worker takes it, else at_least_once."""
+    try:
+        load_settings({"PQL_PROCESSING_GUARANTEE": guarantee})
+    except InvalidSettings:
+        return "at_least_once"
+    return guarantee
 
 
 def run_schedule(schedule: Schedule, bootstrap: str | None, directory: Path) -> Verdict:
