@@ -84,6 +84,8 @@ class Injector:
         if self.holding:
             for worker in self._fleet.running():
                 pid = worker.process.pid
+                if pid not in self._weights and not worker.logged("worker_starting"):
+                    continue  # it grows because it loads its modules
                 size = rss_bytes(pid)
                 first, most = self._weights.get(pid, (size, size))
                 self._weights[pid] = first, max(most, size)

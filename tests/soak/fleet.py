@@ -142,12 +142,12 @@ class Fleet:
         for pump in [pump for pump in self._pumps if pump.name == worker.log_path.name]:
             pump.join(5.0)
         code, log, who = worker.process.returncode, worker.log(), f"{place.name}-{place.starts}"
-        if "Traceback" in log:
+        if any("Traceback" in line for line in log.splitlines() if not _is_of_a_lost_commit(line)):
             self.misconduct.append(f"{who} logged a traceback")
         if code == _HARD:
             self.misconduct.append(f"{who} had to leave the hard way (code {_HARD})")
-        elif code == -signal.SIGTERM and worker.may_end and not worker.logged("worker_starting"):
-            pass  # SIGTERM came while it was being loaded: there was nothing to end
+        elif code == -signal.SIGTERM and (worker.logged("worker_stopped") or not worker.logged("worker_starting")):
+            pass  # SIGTERM came while the interpreter was loading or unloading it: there was nothing to end
         elif code not in (0, 1, -signal.SIGKILL):
             self.misconduct.append(f"{who} ended with {code}")
         elif code == 0 and not worker.may_end:
@@ -192,6 +192,11 @@ class Fleet:
             self.look_after()
             time.sleep(0.05)
         self.look_after()
+
+
+def _is_of_a_lost_commit(line: str) -> bool:
+    """aiokafka's own, when a worker ends while a commit is on its way: asyncio tells that nobody waits for it."""
+    return '"asyncio"' in line and "_do_commit_offsets" in line
 
 
 def _pump(source: IO[bytes], log_path: Path) -> None:
