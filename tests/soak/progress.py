@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaException
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from score_bench import ScoreBench
 
 Partition = tuple[str, int]
@@ -48,18 +48,55 @@ class Progress:
         ]
 
 
-def take_sample(progress: Progress, bench: ScoreBench, at_s: float) -> bool:
+class Ends:
+    """
+    Where the records of a topic end. Workers write it, in transactions too, and their markers have offsets:
+    the end of the log is no end of records, so a reader goes after them.
+    """
+
+    def __init__(self, bench: ScoreBench, topic: str) -> None:
+        self._bench = bench
+        self._topic = topic
+        self._behind: dict[int, int] = {}
+        self._read_to: dict[int, int] = {}
+        config = {"group.id": f"{bench.prefix}ends", "enable.auto.commit": False, "enable.partition.eof": True}
+        self._reader = Consumer({"bootstrap.servers": bench.bootstrap, "log_level": 0, **config})
+        self._reader.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for at in range(bench.partitions)])
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def now(self) -> dict[int, int]:
+        """
+        The offset behind the last record of each partition, or behind whatever is not read yet.
+
+        Raises:
+            KafkaException: the broker does not say.
+        """
+        ends = self._bench.ends(self._topic, seconds=_ANSWER_S)
+        while messages := self._reader.consume(1000, timeout=0.05):
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    self._behind[message.partition()] = message.offset() + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    self._read_to[message.partition()] = message.offset()
+        return {at: self._behind.get(at, 0) if self._read_to.get(at, 0) >= end else end for at, end in ends.items()}
+
+
+def take_sample(progress: Progress, bench: ScoreBench, rekeyed: Ends, at_s: float) -> bool:
     """Ask the broker; False when it does not say."""
     committed: dict[Partition, int] = {}
-    ends: dict[Partition, int] = {}
-    for topic in (bench.topics.activity, bench.topics.activity_rekeyed):
+    topics = bench.topics.activity, bench.topics.activity_rekeyed
+    for topic in topics:
         found = bench.committed(topic, seconds=_ANSWER_S)
         if not found:
             return False
         committed |= {(topic, partition): offset for partition, offset in found.items()}
-        try:
-            ends |= {(topic, partition): end for partition, end in bench.ends(topic, seconds=_ANSWER_S).items()}
-        except KafkaException:
-            return False
-    progress.sample(at_s, committed, ends)
+    try:
+        activity, forwarded = bench.ends(topics[0], seconds=_ANSWER_S), rekeyed.now()
+    except KafkaException:
+        return False
+    ends = {(topics[0], at): end for at, end in activity.items()}
+    progress.sample(at_s, committed, ends | {(topics[1], at): end for at, end in forwarded.items()})
     return True
