@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench coverage format schemas lock clean
+.PHONY: setup demo test soak check bench coverage format schemas lock clean
 
 setup: $(READY)
 
@@ -19,6 +19,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile
+
+# Seeded fault runs on a real Apache Kafka: make soak N=200, or one seed again: make soak SEED=17.
+N ?= 200
+JOBS ?= 2
+SOAK := $(if $(SEED),--seed $(SEED),--runs $(N) --first $(or $(FIRST),1)) --jobs $(JOBS) $(if $(GUARANTEE),--guarantee $(GUARANTEE))
+soak: $(READY)
+	PYTHONPATH=.:tests/system $(BIN)/python -m tests.soak $(SOAK)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -116,6 +116,11 @@ class RecordTooLarge(PqlError):
 class StreamLost(PqlError):
     """Our hold on a partition is gone: writing on would spoil the next owner's work."""
 
+    def __init__(self, what: str, *, why: str = "") -> None:
+        super().__init__(
+            what, why=why, what_to_do="nothing: the worker is to be started again, and reads from the last commit"
+        )
+
 
 class InvalidEvent(PqlError):
     """

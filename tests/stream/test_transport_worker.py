@@ -130,6 +130,21 @@ def test_an_exception_in_the_agent_ends_the_process_and_commits_nothing(bench):
     assert 0 == bench.committed()
 
 
+def test_a_worker_that_crashes_writes_nothing_more(bench):
+    """
+    A batch is in work when that of another partition ends the process, and the end takes longer than the
+    batch: by then the group may have given its partition away, so it is not written.
+    """
+    worker = bench.start("--batch-s", "1.5", "--raise-on", "1", "--slow-stop-s", "4")
+    bench.feed(1, keys=1, partition=0)
+    bench.wait_for(lambda: "begin batch" in bench.log_of())
+    bench.feed(1, keys=1, partition=1)
+
+    assert worker.wait(WAIT_S) not in (0, None)
+    assert [] == bench.records(bench.out)
+    assert [] == bench.records(bench.changelog)
+
+
 def test_sigterm_finishes_and_commits_the_batches_in_work(bench):
     """
     SIGTERM in the middle of the batches: the process ends with 0 in time, and what it put out is committed.

@@ -20,6 +20,7 @@ arguments.add_argument("--join-error", action="store_true")
 arguments.add_argument("--raise-on", default="")
 arguments.add_argument("--slow-key", default="")
 arguments.add_argument("--batch-s", type=float, default=0.0)
+arguments.add_argument("--slow-stop-s", type=float, default=0.0)
 arguments.add_argument("--check-s", type=float, default=0.5)
 arguments.add_argument("--standby", type=int, default=0)
 args = arguments.parse_args()
@@ -32,6 +33,7 @@ from aiokafka.errors import KafkaError  # noqa: E402
 from pql_stream.stream.connection import Connection  # noqa: E402
 from pql_stream.stream.transport import BatchApp, OutRecord, RecordBatch, TransportSettings, work  # noqa: E402
 from pql_stream.stream.transport.driver import Consumer  # noqa: E402
+from pql_stream.stream.transport.table import BatchTable  # noqa: E402
 from pql_stream.stream.transport.thread import ConsumerThread, PollResult  # noqa: E402
 
 app = BatchApp(
@@ -101,6 +103,12 @@ if args.slow_poll_s:
         return result
 
     ConsumerThread.poll = slow_poll
+if args.slow_stop_s:
+    # A disk that takes its time to close what is on it.
+    async def slow_stop(self: BatchTable) -> None:  # Service's signature
+        await asyncio.sleep(args.slow_stop_s)
+
+    BatchTable.on_stop = slow_stop
 if args.join_error:
     join = GroupCoordinator.ensure_active_group
     errors = [KafkaError("injected join error")]

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +141,16 @@ class ScoreBench:
         self._group = Consumer({**self._client, "group.id": f"{prefix}{APP_ID}"})
         self._never = threading.Event()
 
-    def close(self) -> None:
-        """End what still runs, and print every log: pytest shows it when the test failed."""
+    def end(self) -> None:
+        """End what still runs."""
         for worker in self.workers:
             worker.process.kill()
             worker.process.wait()
         self._group.close()
+
+    def close(self) -> None:
+        """End what still runs, and print every log: pytest shows it when the test failed."""
+        self.end()
         for path in sorted(self.directory.glob("*.log")):
             print(f"--- {path.name}\n{path.read_text()[-20_000:]}")  # noqa: T201  # for whom the test fails
 
@@ -165,6 +170,12 @@ class ScoreBench:
         ]
         activity = ConfigResource(ResourceType.TOPIC, self.topics.activity, incremental_configs=entries)
         self._admin.incremental_alter_configs([activity])[activity].result()
+
+    def delete_topics(self) -> None:
+        """Every topic under the prefix."""
+        names = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
+        if names:
+            wait(self._admin.delete_topics(names).values(), timeout=30)
 
     # --- records in
 
@@ -206,6 +217,10 @@ class ScoreBench:
             topic, value, key, partition, headers=list(headers), timestamp=timestamp_ms, on_delivery=_acknowledged
         )
         producer.poll(0)
+
+    def is_flushed(self) -> bool:
+        """The broker has taken all that was produced."""
+        return all(producer.flush(0) == 0 for producer in self._producers.values())
 
     def flush(self) -> None:
         """Wait for what was produced."""
@@ -321,11 +336,11 @@ class ScoreBench:
                 left.discard((message.topic(), message.partition()))
             assert time.monotonic() < until_s, f"{left} could not be read to the end"
 
-    def committed(self, topic: str) -> dict[int, int]:
+    def committed(self, topic: str, *, seconds: float = 10.0) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
         asked = [TopicPartition(topic, partition) for partition in range(self.partitions)]
         try:
-            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
+            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=seconds)}
         except KafkaException:
             return {}
 
@@ -345,10 +360,10 @@ class ScoreBench:
         finally:
             await admin.close()
 
-    def ends(self, topic: str) -> dict[int, int]:
+    def ends(self, topic: str, *, seconds: float = 30.0) -> dict[int, int]:
         """The offset behind the last record of each partition."""
         return {
-            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
+            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)[1]
             for partition in range(self.partitions)
         }
 
@@ -364,9 +379,14 @@ class ScoreBench:
         self.wait_for(lambda: self.size(topic) > before)
 
     def members(self) -> int:
-        """How many workers the group has; 0 while they come and go."""
+        """How many workers the group has; 0 while they come and go, or the broker does not say."""
         group = f"{self.prefix}{APP_ID}"
-        described = self._admin.describe_consumer_groups([group])[group].result()
+        try:
+            described = self._admin.describe_consumer_groups([group], request_timeout=5.0)[group].result()
+        except KafkaException:
+            # The client of a broker that was killed may never hear from the next one.
+            self._admin = AdminClient(self._client)
+            return 0
         return len(described.members) if described.state == ConsumerGroupState.STABLE else 0
 
     # --- records out

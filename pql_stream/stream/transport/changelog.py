@@ -117,7 +117,10 @@ class ChangelogWriter:
 
     def _owned(self, partition: int) -> int:
         if partition not in self._next:
-            raise StreamLost(f"changelog partition {partition} is not owned by this worker")
+            raise StreamLost(
+                f"changelog partition {partition} is not owned by this worker",
+                why="the group gives it to another one, or we have not recovered it yet",
+            )
         return self._next[partition]
 
     async def _append(self, partition: int, rows: Sequence[Row]) -> int:
@@ -129,7 +132,10 @@ class ChangelogWriter:
             if not foreign:
                 return self._next[partition] - 1
             rows = self._own_rows(partition, foreign, newest)
-        raise StreamLost(f"another worker keeps writing to changelog partition {partition}")
+        raise StreamLost(
+            f"another worker keeps writing to changelog partition {partition}",
+            why=f"its rows were still there after {_ROUNDS_MAX} repairs",
+        )
 
     async def _send(self, partition: int, rows: Sequence[Row]) -> list[bytes]:
         """Write *rows*; the foreign keys in the gaps before and between them."""
@@ -137,7 +143,10 @@ class ChangelogWriter:
         for span in await self._port.send(partition, rows):
             expected = self._owned(partition)
             if span.first < expected:
-                raise StreamLost(f"changelog partition {partition} went back from {expected} to {span.first}")
+                raise StreamLost(
+                    f"changelog partition {partition} went back from {expected} to {span.first}",
+                    why="the topic was made anew, or has lost records",
+                )
             if span.first > expected:
                 foreign |= dict.fromkeys(await self._port.keys_between(partition, expected, span.first))
             self._next[partition] = span.last + 1

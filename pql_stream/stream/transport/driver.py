@@ -182,7 +182,8 @@ class Consumer(driver.Consumer):
         deadline_s = self.loop.time() + self._settings.revoke_timeout_s
         while any(track.taken for track in self._tracks.values()) and not self.app.crashed:
             if self.loop.time() > deadline_s:
-                await end_process(self.app, StreamLost("a batch was not done in time for the hand-over"))
+                why = f"the group wants its partitions back, and {self._settings.revoke_timeout_s:.0f} s were too short"
+                await end_process(self.app, StreamLost("a batch was not done in time for the hand-over", why=why))
                 break
             await self._nap(0.2)
         if self._ready_for_repair():

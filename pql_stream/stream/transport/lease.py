@@ -33,15 +33,22 @@ class Lease:
         self.clock = clock
         self._asked_at_s: float | None = None
         self._losses = 0
+        self._ended = False
 
     def renew(self, asked_at_s: float) -> None:
         """The broker answered what we sent at *asked_at_s*: we are a member."""
-        self._asked_at_s = asked_at_s
+        if not self._ended:
+            self._asked_at_s = asked_at_s
 
     def lose(self) -> None:
         """The broker says that we are no member, or of an old generation."""
         self._asked_at_s = None
         self._losses += 1
+
+    def end(self) -> None:
+        """We leave the group, and no answer that is still on its way changes that."""
+        self._ended = True
+        self.lose()
 
     def left_s(self) -> float:
         """Seconds that the lease is still good for; 0 when it is over."""
@@ -88,5 +95,4 @@ class Lease:
         return StreamLost(
             "the group no longer counts on this worker",
             why=f"no heartbeat was answered in the last {self.valid_s:.1f} s",
-            what_to_do="nothing: the worker starts again and reads from the last commit",
         )

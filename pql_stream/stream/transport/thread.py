@@ -97,6 +97,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Stop what `on_start` started."""
         if self._watcher is not None:
             self._watcher.cancel()
+        # Before we leave the group, which then gives our partitions away: a crash may have left batches in work,
+        # and what they write would lie behind the records of the next owner.
+        self.app.lease.end()
         # A fetch that failed a moment ago, the rule while the broker is away, is cancelled by aiokafka in its
         # pause and awaited unguarded. That cancellation would end this thread before it could say so, and the
         # process would wait for it.
@@ -124,7 +127,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 await self.crash(exc)
                 return
             if over:
-                await self.crash(StreamLost("aiokafka's group coordination has ended"))
+                await self.crash(StreamLost("aiokafka's group coordination has ended", why="nobody asked it to"))
                 return
 
     # --- positions

@@ -141,7 +141,6 @@ def explained(exc: KafkaError, transactional_id: str, group: str) -> PqlError:
         return StreamLost(
             f"the broker takes no more from {transactional_id}",
             why=f"another worker has the partition now, or a transaction took over {TIMEOUT_MS // 1000} s",
-            what_to_do="nothing: the worker starts again and reads what is committed",
         )
     if isinstance(cause, TransactionalIdAuthorizationFailed):
         return BrokerError(

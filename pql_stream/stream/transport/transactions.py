@@ -172,6 +172,5 @@ class Transactions:
             raise StreamLost(
                 f"partition {partition} had another owner meanwhile",
                 why=f"its offsets were {dict(ours)} and are {dict(theirs)}",
-                what_to_do="nothing: the worker starts again and reads what is committed",
             )
         return producer

@@ -30,7 +30,8 @@ async def watch_progress(consumer: Consumer) -> None:
             seen, since_s = now, monotonic()
         elif monotonic() - since_s > stall_s:
             consumer.log.error("nothing moved for %.0f s: %r", stall_s, now)
-            await end_process(consumer.app, StreamLost("the stream stands still"))
+            why = f"nothing moved for {stall_s:.0f} s although there was something to do"
+            await end_process(consumer.app, StreamLost("the stream stands still", why=why))
             return
 
 

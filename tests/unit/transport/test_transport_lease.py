@@ -50,6 +50,20 @@ def test_a_lease_runs_out_at_its_end_and_not_before(clock):
         lease.check()
 
 
+def test_a_lease_that_was_ended_stays_so(clock):
+    """
+    The answer to a heartbeat that was sent before we left the group comes after it: nothing may be written.
+    """
+    lease = Lease(10.0, clock)
+    lease.renew(1_000.0)
+    lease.end()
+    lease.renew(1_000.0)
+
+    assert lease.is_lost
+    with pytest.raises(StreamLost):
+        lease.check()
+
+
 def test_an_old_answer_gives_no_new_time(clock):
     """
     A process frozen between a heartbeat and its answer reads the answer when it wakes up: it counts from
