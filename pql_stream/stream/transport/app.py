@@ -111,7 +111,6 @@ class BatchApp(faust.App):
             self.transactions = Transactions(
                 lambda partition: TransactionalProducer(connection, f"{id}-{partition}", id),
                 _GroupOffsets(self),
-                open_s_max=settings.rebalance_timeout_s,
             )
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
