@@ -204,7 +204,6 @@ async def test_a_storm_of_rebalances_leaves_no_connection_open(kafka, topic, top
     of = Transactions(
         lambda partition: TransactionalProducer(connection, f"{topic_prefix}{partition}", topic_prefix),
         NoOffsets(),
-        open_s_max=60,
     )
     before = sockets()
 

@@ -69,7 +69,7 @@ def write(topic: str, value: bytes):
 def transactions(proxy: HoldingProxy, topic: str) -> Transactions:
     """Those of a worker behind *proxy*."""
     connection = Connection(bootstrap=proxy.bootstrap)
-    return Transactions(lambda _: TransactionalProducer(connection, f"{topic}-id", topic), Offsets(), open_s_max=60)
+    return Transactions(lambda _: TransactionalProducer(connection, f"{topic}-id", topic), Offsets())
 
 
 async def commit_twice(proxy: HoldingProxy, of: Transactions, topic: str, kind: int) -> None:

@@ -112,7 +112,6 @@ class BatchApp(faust.App):
             self.transactions = Transactions(
                 lambda partition: TransactionalProducer(connection, f"{id}-{partition}", id),
                 _GroupOffsets(self),
-                open_s_max=settings.rebalance_timeout_s,
             )
         self.output_watch: OutputWatch | None = None
         fixed: dict[str, Any] = {

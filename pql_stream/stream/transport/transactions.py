@@ -29,6 +29,12 @@ from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.transactional import TransactionalProducer
 
 _STOP_S = 5.0
+OPEN_S_MAX = 60.0
+"""
+How long a broker may take to end what the owner before had under way: some milliseconds, unless a broker is away.
+
+Faust's recovery waits 90 s (broker_request_timeout) to begin, and would then go on without any row.
+"""
 
 
 class GroupOffsets(Protocol):
@@ -75,7 +81,11 @@ class Transactions:
     """The transactional producers of the partitions that are assigned to this worker."""
 
     def __init__(
-        self, make_producer: Callable[[int], TransactionalProducer], offsets: GroupOffsets, *, open_s_max: float
+        self,
+        make_producer: Callable[[int], TransactionalProducer],
+        offsets: GroupOffsets,
+        *,
+        open_s_max: float = OPEN_S_MAX,
     ) -> None:
         self._make_producer = make_producer
         self._offsets = offsets

@@ -12,7 +12,7 @@ from faust.types import TP
 from pql_stream.errors import BrokerError, StreamLost
 from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.producing import Span
-from pql_stream.stream.transport.transactions import Transaction, Transactions
+from pql_stream.stream.transport.transactions import OPEN_S_MAX, Transaction, Transactions
 
 SOURCE = TP("source", 3)
 RECORD = OutRecord(b"k", b"v")
@@ -79,7 +79,7 @@ class Producer:
         self.kafka.committed |= self._offsets
 
 
-def transactions(kafka: Kafka, open_s_max: float = 60) -> Transactions:
+def transactions(kafka: Kafka, open_s_max: float = OPEN_S_MAX) -> Transactions:
     return Transactions(kafka.make, kafka, open_s_max=open_s_max)
 
 
