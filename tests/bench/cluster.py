@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from pql_stream.ops.topics.cluster import TopicCluster
@@ -15,6 +15,7 @@ from pql_stream.stream.names import PRODUCT_ACTIVITY
 
 WAIT_S = 60.0
 _STEP_S = 0.05
+_READ_MAX = 10_000
 
 BROKER_SETTINGS: Mapping[str, str] = {
     # A deleted topic frees its disk soon: a run may leave gigabytes.
@@ -42,8 +43,9 @@ class Cluster:
         )
 
     def delete_topics(self, prefix: str, *, keep: str | None = None) -> None:
-        """Every topic under *prefix* but *keep*; returns when they are gone."""
-        names = [name for name in self._listed() if name.startswith(prefix) and name != keep]
+        """Every topic with *prefix* in its name but *keep*; returns when they are gone."""
+        # Some contenders put a word of their own before the name of a changelog.
+        names = [name for name in self._listed() if prefix in name and name != keep]
         if not names:
             return
         for deleted in self._admin.delete_topics(names).values():
@@ -62,6 +64,34 @@ class Cluster:
 
         wait_for(deleted, f"the group {group} is gone")
 
+    def records(self, topic: str) -> Iterator[Message]:
+        """Every committed record that *topic* has now; those of one partition in order."""
+        reader = Consumer(
+            {
+                **self._client,
+                "group.id": "bench-reader",  # required by the client, and never joined
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.queue.backoff.ms": 5,
+            }
+        )
+        partitions = self._admin.list_topics(topic, timeout=10).topics[topic].partitions
+        left = set(partitions)
+        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+        try:
+            while left:
+                messages = reader.consume(_READ_MAX, 0.2)
+                for message in messages:
+                    error = message.error()
+                    if error is None:
+                        yield message
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        left.discard(message.partition())
+                    else:
+                        raise KafkaException(error)
+        finally:
+            reader.close()
+
     def _listed(self) -> set[str]:
         return set(self._admin.list_topics(timeout=10).topics)
 
@@ -69,14 +99,6 @@ class Cluster:
         """How far *group* is in *topic*."""
         partitions = len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions)
         return Positions(self._client, topic, partitions, group)
-
-    def produced(self, topic: str) -> int:
-        """How many records *topic* has (where nothing was deleted of it, and no transactions are used)."""
-        positions = self.positions(topic, "bench-ends")
-        try:
-            return positions.end()
-        finally:
-            positions.close()
 
 
 class Positions:
