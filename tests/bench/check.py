@@ -147,12 +147,14 @@ def check(cluster: Cluster, topics: Topics, expected: Expected) -> Checked:
         *_faults_of_leads(expected, counts, last, qualified),
         *_faults_of_records(expected, sampled, qualified),
     ]
+    if len(faults) > FAULTS_SHOWN:
+        faults = [*faults[:FAULTS_SHOWN], f"and {len(faults) - FAULTS_SHOWN} more"]
     return Checked(
         leads=len(expected.leads),
         changes=counts.total(),
         qualifications=sum(map(len, qualified.values())),
         leads_by_oracle=len(sampled),
-        faults=tuple(faults[:FAULTS_SHOWN]) + ((f"and {len(faults) - FAULTS_SHOWN} more",) if len(faults) > FAULTS_SHOWN else ()),
+        faults=tuple(faults),
     )
 
 

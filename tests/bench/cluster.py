@@ -136,5 +136,3 @@ def wait_for(happened: Callable[[], bool], what: str, seconds: float = WAIT_S) -
         if time.monotonic() > until_s:
             raise TimeoutError(f"not in {seconds:.0f} s: {what}")
         time.sleep(_STEP_S)
-
-

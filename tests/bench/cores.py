@@ -27,7 +27,7 @@ class Cores:
         return cls(frozenset(cores) - set(workers) or frozenset(cores[:1]), workers)
 
     def worker(self, number: int) -> frozenset[int]:
-        """The core of worker *number* (from 0); a worker without one of its own has all of the workers' and the broker's."""
+        """The core of worker *number* (from 0); where there are too few, all cores."""
         if number < len(self.workers):
             return frozenset({self.workers[number]})
         return self.broker | frozenset(self.workers)

@@ -53,7 +53,8 @@ class Contender:
     One engine.
 
     *share* is the part of the benchmark's events that it gets: the slow ones get less, and a JVM more, to be
-    warm. *prepare* raises `NotAvailable` where it cannot run. *group* is the consumer group of a run.
+    warm. What does less than *events_per_s_min* is given up. *prepare* raises `NotAvailable` where it cannot
+    run. *group* is the consumer group of a run.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Contender:
     launch: Callable[[Place], Launch]
     share: float = 1.0
     events_min: int = 0
+    events_per_s_min: float = 3_000
     prepare: Callable[[], object] = lambda: None
     group: Callable[[Place], str] = lambda place: place.own
 
@@ -132,6 +134,7 @@ OURS_EXACTLY_ONCE = Contender(
     prepare=_needs_exactly_once,
     group=_our_group,
 )
+OURS_ALL = (OURS, OURS_IN_MEMORY, OURS_EXACTLY_ONCE)
 KAFKA_STREAMS = Contender(
     name="kafka-streams",
     title="Kafka Streams (Java), RocksDB",
@@ -144,6 +147,7 @@ QUIX = Contender(
     title="Quix Streams, RocksDB",
     launch=_python("quix", bench_python),
     share=0.2,
+    events_per_s_min=1_000,
     prepare=bench_python,
 )
 FAUST = Contender(
@@ -151,19 +155,11 @@ FAUST = Contender(
     title="plain Faust agent, RocksDB",
     launch=_python("plain_faust"),
     share=0.04,
+    events_per_s_min=200,
 )
 BARE_CONFLUENT = Contender(
     name="bare-confluent", title="bare confluent-kafka, changelog", launch=_python("bare_confluent")
 )
 BARE_AIOKAFKA = Contender(name="bare-aiokafka", title="bare aiokafka, changelog", launch=_python("bare_aiokafka"))
 
-LINEUP = (
-    OURS,
-    OURS_IN_MEMORY,
-    OURS_EXACTLY_ONCE,
-    KAFKA_STREAMS,
-    QUIX,
-    FAUST,
-    BARE_CONFLUENT,
-    BARE_AIOKAFKA,
-)
+LINEUP = (*OURS_ALL, KAFKA_STREAMS, QUIX, FAUST, BARE_CONFLUENT, BARE_AIOKAFKA)

@@ -64,9 +64,7 @@ class EventScorer:
         self.pack: CompiledPack = compile_pack(load_pack("pql-100"))
         self._topic = topic
 
-    def score(
-        self, state: LeadState | None, value: bytes, partition: int, offset: int, timestamp_ms: int
-    ) -> Scored:
+    def score(self, state: LeadState | None, value: bytes, partition: int, offset: int, timestamp_ms: int) -> Scored:
         """
         Fold the event in *value* into *state*.
 

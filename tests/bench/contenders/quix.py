@@ -31,7 +31,7 @@ Output = tuple[bool, bytes]
 class RecordOf(Serializer):
     """The record of an output."""
 
-    def __call__(self, value: Output, ctx: SerializationContext) -> bytes:  # noqa: ARG002 - its signature
+    def __call__(self, value: Output, ctx: SerializationContext) -> bytes:
         return value[1]
 
 
@@ -50,8 +50,7 @@ def run(job: Job) -> None:
     )
     activity = app.topic(job.activity, key_deserializer="bytes", value_deserializer="bytes")
     changes, qualified = (
-        app.topic(name, key_serializer="bytes", value_serializer=RecordOf())
-        for name in (job.changes, job.qualified)
+        app.topic(name, key_serializer="bytes", value_serializer=RecordOf()) for name in (job.changes, job.qualified)
     )
     scorer = EventScorer(job.activity)
 
