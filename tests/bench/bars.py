@@ -79,13 +79,13 @@ def _ratio(over: float | None, under: float | None) -> float | None:
 
 
 def _runs(results: Results, field: _Field, contender: Contender) -> list[Run]:
-    """Of a contender whose outputs are right: a wrong one's speed says nothing."""
+    """Of a contender whose outputs are right, in runs that are long enough: any other speed says nothing."""
     runs = [
         run
         for run in results.throughput
         if (run.case.stream, run.case.leads, run.case.contender) == (field.stream, field.leads, contender.name)
     ]
-    return runs if all(run.is_right for run in runs) else []
+    return runs if all(run.is_right and run.throughput and not run.throughput.is_short for run in runs) else []
 
 
 def _rate(results: Results, field: _Field, contender: Contender) -> float | None:

@@ -23,6 +23,7 @@ PANELS = (
     ("event_bytes", "bytes an event", {"partitions": 4, "workers": 1}),
 )
 """What varies, how it is called, and what stays."""
+LOGARITHMIC_FROM = 100
 USUAL = {"leads": 10_000, "event_bytes": 300}
 
 Runs = list[dict[str, Any]]
@@ -47,12 +48,11 @@ def draw(axes: Axes, points: dict[int, list[float]], label: str) -> None:
     below = [median - min(points[x]) for x, median in zip(at, medians, strict=True)]
     above = [max(points[x]) - median for x, median in zip(at, medians, strict=True)]
     axes.errorbar(at, medians, yerr=[below, above], marker="o", capsize=3, color="#1f5fa8")
-    if at and at[-1] >= 100 * at[0]:
+    if at and at[-1] >= LOGARITHMIC_FROM * at[0]:
         axes.set_xscale("log")
-    else:
-        axes.set_xticks(at)
+    axes.set_xticks(at, [f"{x:,}" for x in at])
+    axes.minorticks_off()
     axes.set_xlabel(label)
-    axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
 
 
@@ -63,6 +63,7 @@ def main() -> None:
     figure, panels = plt.subplots(1, len(PANELS), figsize=(12, 3), sharey=True, layout="constrained")
     for axes, (varied, label, fixed) in zip(panels, PANELS, strict=True):
         draw(axes, curve(runs, varied, fixed), label)
+    panels[0].set_ylim(bottom=0, top=1.1 * max(axes.dataLim.ymax for axes in panels))  # one scale for all
     panels[0].set_ylabel("CPU, µs an event")
     figure.savefig(sys.argv[1], format="svg", metadata={"Date": None})
 

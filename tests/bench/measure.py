@@ -10,8 +10,8 @@ from tests.bench.cluster import Positions
 from tests.bench.processes import MeasuredProcess
 
 SAMPLE_EVERY_S = 0.05
-_WINDOW_SHARE_MIN = 0.2
-"""Of all events, in the window that counts; below it the end of the run is taken, with its wait for a commit."""
+WINDOW_S_MIN = 2.0
+"""A shorter window has too few commits: its rate and its CPU are those of chance."""
 
 
 class DidNotFinish(Exception):
@@ -37,6 +37,8 @@ class Throughput:
     memory_peak_mb: float
     seconds: float
     """From the first commit to the last."""
+    is_short: bool
+    """Its outputs can be checked, but its speed says nothing: it has the start in it."""
 
 
 def measure(
@@ -69,19 +71,22 @@ def of_samples(samples: Sequence[Sample], events: int, memory_peak_mb: float) ->
     """
     The rate between the first commit past the half and the last one before the end.
 
-    Not to the end: the last commit comes when its interval is over, whether there is work or not.
+    Not to the end: the last commit comes when its interval is over, whether there is work or not. Of a run that is
+    too short for that, the whole is taken.
     """
     started = next((sample for sample in samples if sample.committed), samples[-1])
     begin = next(sample for sample in samples if sample.committed >= events / 2)
     inner = [sample for sample in samples if begin.committed < sample.committed < events]
-    end = inner[-1] if inner and inner[-1].committed - begin.committed >= _WINDOW_SHARE_MIN * events else samples[-1]
-    if end is begin:  # the only commit that was seen is the last one
-        begin = Sample(samples[0].at_s, 0, samples[0].cpu_s)
-    count = end.committed - begin.committed
+    end = inner[-1] if inner else begin
+    is_short = end.at_s - begin.at_s < WINDOW_S_MIN
+    if is_short:
+        begin, end = samples[0], samples[-1]
+    count, window_s = end.committed - begin.committed, end.at_s - begin.at_s
     return Throughput(
         events=events,
-        events_per_s=count / max(end.at_s - begin.at_s, SAMPLE_EVERY_S),
-        cpu_s_per_million=(end.cpu_s - begin.cpu_s) / count * 1e6,
+        events_per_s=count / max(window_s, SAMPLE_EVERY_S),
+        cpu_s_per_million=(end.cpu_s - begin.cpu_s) / max(count, 1) * 1e6,
         memory_peak_mb=memory_peak_mb,
         seconds=samples[-1].at_s - started.at_s,
+        is_short=is_short,
     )

@@ -95,7 +95,9 @@ def _outputs(runs: Sequence[Run]) -> str:
     checked = runs[0].checked
     if checked is None:
         return "not checked"
-    return f"right: {checked.changes:,} changes, {checked.qualifications:,} qualifications"
+    too_short = any(run.throughput.is_short for run in runs if run.throughput is not None)
+    note = "; too short to tell the speed" if too_short else ""
+    return f"right: {checked.changes:,} changes, {checked.qualifications:,} qualifications{note}"
 
 
 def _latency_rows(found: Sequence[Latency]) -> Iterator[tuple[str, ...]]:

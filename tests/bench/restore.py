@@ -28,7 +28,7 @@ from tests.bench.session import Session, say
 
 PREFIX = "restore-"
 PARTITIONS = 4
-PATTERNS = 2_000
+PATTERNS = 500
 """So many different rows, each under many leads: a row does not know whose it is."""
 PATTERN_EVENTS = 4 * EVENTS_A_LEAD_MIN
 PROBES = 100

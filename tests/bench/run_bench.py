@@ -123,9 +123,9 @@ def _plan(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Plan:
         events=options.events or (2_000_000 if full else 400_000),
         reps=options.reps or 3,
         latency_of=tuple(one for one in chosen if full or chosen is not LINEUP or one in quick),
-        latency_s=15.0 if full else 8.0,
+        latency_s=15.0 if full else 6.0,
         latency_reps=(options.reps or 3) if full else 1,
-        restore_leads=1_000_000 if full else 200_000,
+        restore_leads=1_000_000 if full else 100_000,
         restore_reps=(options.reps or 3) if full else 1,
     )
 
