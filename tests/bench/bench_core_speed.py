@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import orjson
@@ -145,16 +145,16 @@ def score(stream: list[bytes], states: dict[str, LeadState], pack: CompiledPack)
 
 
 def least_s(*contenders: Callable[[], object]) -> list[float]:
-    """The least time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
+    """The least CPU time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
     least = [float("inf")] * len(contenders)
     gc.collect()
     gc.disable()
     try:
         for _ in range(ROUNDS):
             for place, contender in enumerate(contenders):
-                started_s = perf_counter()
+                started_s = process_time()
                 contender()
-                least[place] = min(least[place], perf_counter() - started_s)
+                least[place] = min(least[place], process_time() - started_s)
     finally:
         gc.enable()
     return least

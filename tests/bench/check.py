@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from confluent_kafka import Message
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.transition import LeadState, advance
 from pql_stream.stream.names import Topics
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, Stored
 from tests.oracle.decode import Event, read_record
 from tests.oracle.score import replay
 
@@ -77,19 +76,19 @@ def expected_of(cluster: Cluster, topic: str) -> Expected:
     pack = compile_pack(load_pack("pql-100"))
     states: dict[bytes, LeadState] = {}
     results: dict[bytes, LeadResult] = {}
-    records: dict[bytes, list[Message]] = defaultdict(list)
+    records: dict[bytes, list[Stored]] = defaultdict(list)
     events = 0
-    for message in cluster.records(topic):
+    for record in cluster.records(topic):
         events += 1
-        key, timestamp_ms = message.key(), message.timestamp()[1]
-        event = decode_event(message.value(), topic, message.partition(), message.offset(), timestamp_ms=timestamp_ms)
+        key = record.key
+        event = decode_event(record.value, topic, record.partition, record.offset, timestamp_ms=record.timestamp_ms)
         step = advance(states.get(key), event, pack)
         states[key] = step.state
         result = results.get(key)
         if result is None:
             result = results[key] = LeadResult()
         if len(results) <= ORACLE_LEADS_MAX or key in records:
-            records[key].append(message)
+            records[key].append(record)
         if step.change is not None:
             result.changes += 1
             result.score = step.change.score_after / 100
@@ -100,24 +99,23 @@ def expected_of(cluster: Cluster, topic: str) -> Expected:
 
 
 def _by_oracle(
-    topic: str, records: dict[bytes, list[Message]]
+    topic: str, records: dict[bytes, list[Stored]]
 ) -> tuple[dict[bytes, list[Json]], dict[bytes, list[Json]]]:
     changes: dict[bytes, list[Json]] = {}
     qualifications: dict[bytes, list[Json]] = {}
     steps = 0
-    for key, messages in records.items():
-        steps += len(messages) ** 2 // 2
+    for key, of_lead in records.items():
+        steps += len(of_lead) ** 2 // 2
         if changes and steps > ORACLE_STEPS_MAX:
             break
-        replayed = replay(_oracle_event(topic, message) for message in messages)
+        replayed = replay(_oracle_event(topic, record) for record in of_lead)
         changes[key] = [_as_written(change) for change in replayed.changes]
         qualifications[key] = replayed.qualifications
     return changes, qualifications
 
 
-def _oracle_event(topic: str, message: Message) -> Event:
-    place = (topic, message.partition(), message.offset())
-    event = read_record(message.value(), timestamp_ms=message.timestamp()[1], place=place)
+def _oracle_event(topic: str, record: Stored) -> Event:
+    event = read_record(record.value, timestamp_ms=record.timestamp_ms, place=(topic, record.partition, record.offset))
     assert isinstance(event, Event), event
     return event
 
@@ -134,15 +132,14 @@ def check(cluster: Cluster, topics: Topics, expected: Expected) -> Checked:
     counts: Counter[bytes] = Counter()
     last: dict[bytes, bytes] = {}
     sampled: dict[bytes, list[Json]] = {key: [] for key in expected.changes_by_oracle}
-    for message in cluster.records(topics.score_changed):
-        key = message.key()
-        counts[key] += 1
-        last[key] = message.value()
-        if key in sampled:
-            sampled[key].append(orjson.loads(message.value()))
+    for record in cluster.records(topics.score_changed):
+        counts[record.key] += 1
+        last[record.key] = record.value
+        if record.key in sampled:
+            sampled[record.key].append(orjson.loads(record.value))
     qualified: dict[bytes, list[Json]] = defaultdict(list)
-    for message in cluster.records(topics.qualified):
-        qualified[message.key()].append(orjson.loads(message.value()))
+    for record in cluster.records(topics.qualified):
+        qualified[record.key].append(orjson.loads(record.value))
     faults = [
         *_faults_of_leads(expected, counts, last, qualified),
         *_faults_of_records(expected, sampled, qualified),

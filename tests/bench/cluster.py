@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from pql_stream.ops.topics.cluster import TopicCluster
@@ -23,6 +23,16 @@ BROKER_SETTINGS: Mapping[str, str] = {
     # Contenders that make their own topics take these.
     "num.partitions": "4",
 }
+
+
+class Stored(NamedTuple):
+    """A record as the broker holds it; all of a benchmark's have a key and a value."""
+
+    key: bytes
+    value: bytes
+    partition: int
+    offset: int
+    timestamp_ms: int
 
 
 class Cluster:
@@ -59,12 +69,12 @@ class Cluster:
             try:
                 self._admin.delete_consumer_groups([group])[group].result()
             except KafkaException as exc:
-                return exc.args[0].name() == "GROUP_ID_NOT_FOUND"
+                return bool(exc.args[0].name() == "GROUP_ID_NOT_FOUND")
             return True
 
         wait_for(deleted, f"the group {group} is gone")
 
-    def records(self, topic: str) -> Iterator[Message]:
+    def records(self, topic: str) -> Iterator[Stored]:
         """Every committed record that *topic* has now; those of one partition in order."""
         reader = Consumer(
             {
@@ -84,7 +94,7 @@ class Cluster:
                 for message in messages:
                     error = message.error()
                     if error is None:
-                        yield message
+                        yield _stored(message)
                     elif error.code() == KafkaError._PARTITION_EOF:
                         left.discard(message.partition())
                     else:
@@ -99,6 +109,10 @@ class Cluster:
         """How far *group* is in *topic*."""
         partitions = len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions)
         return Positions(self._client, topic, partitions, group)
+
+
+def _stored(message: Any) -> Stored:
+    return Stored(message.key(), message.value(), message.partition(), message.offset(), message.timestamp()[1])
 
 
 class Positions:

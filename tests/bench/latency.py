@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
@@ -48,9 +48,10 @@ class AnswerReader:
 
     def _read(self) -> None:
         while not self._over.is_set():
-            for message in self._consumer.consume(1_000, 0.005):
+            messages: list[Any] = self._consumer.consume(1_000, 0.005)
+            for message in messages:
                 if message.error() is None:
-                    self.read_at_s.setdefault(_cause_of(message.value()), time.perf_counter())
+                    self.read_at_s.setdefault(cause_of(message.value()), time.perf_counter())
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -64,7 +65,8 @@ class AnswerReader:
         self._consumer.close()
 
 
-def _cause_of(change: bytes) -> bytes:
+def cause_of(change: bytes) -> bytes:
+    """The id of the event that caused *change*, found without reading the JSON: thousands a second come by."""
     start = change.index(_CAUSE_ID, change.rindex(_CAUSE)) + len(_CAUSE_ID)
     return change[start : change.index(b'"', start)]
 

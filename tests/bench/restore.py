@@ -167,9 +167,9 @@ def _faults_after(
     finally:
         positions.close()
     found: dict[bytes, tuple[int, float]] = {}
-    for message in cluster.records(topics.score_changed):
-        change = orjson.loads(message.value())
-        found[message.key()] = (change["sequence"], change["score_after"])
+    for record in cluster.records(topics.score_changed):
+        change = orjson.loads(record.value)
+        found[record.key] = (change["sequence"], change["score_after"])
     wrong = [key.decode() for key, result in wanted.items() if found.get(key) != result]
     return (f"WRONG: {len(wrong)} of {len(wanted)} leads, {wrong[0]} first",) if wrong else ()
 

@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from pql_stream.core.transition import LeadState
 from pql_stream.wire.rows import dump_state
@@ -73,7 +73,7 @@ class BareScorer:
         self._commit()
         self._consumer.close()
 
-    def _handle(self, messages: list[Message]) -> None:
+    def _handle(self, messages: list[Any]) -> None:
         job, states, score = self._job, self._states, self._scorer.score
         touched: dict[bytes, int] = {}
         for message in messages:

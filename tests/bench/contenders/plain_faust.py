@@ -7,6 +7,7 @@ Rows are the bytes of our own wire, so that the table costs no JSON.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from pql_stream.core.transition import LeadState
 from pql_stream.wire.rows import dump_state, load_state
@@ -35,13 +36,13 @@ def run(job: Job) -> None:
         broker_commit_interval=COMMIT_EVERY_S,
         stream_wait_empty=False,
     )
-    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     activity, changes, qualified = (app.topic(name, **raw) for name in (job.activity, job.changes, job.qualified))
     leads = app.Table("leads", partitions=job.partitions, key_type=bytes, value_type=bytes)
     scorer = EventScorer(job.activity)
 
     @app.agent(activity)
-    async def score(stream: faust.Stream[bytes]) -> None:
+    async def score(stream: faust.StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
             key = message.key
