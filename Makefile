@@ -33,8 +33,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# About ten minutes; make bench ARGS="--help" tells what else there is.
 bench: $(READY)
-	$(BIN)/python -m pytest tests/bench -s -q -o python_files='bench_*.py'
+	$(BIN)/python -m tests.bench.run_bench $(ARGS)
 
 # Every branch of the core and of the wire; the system tests run in processes that are not measured.
 coverage: $(READY)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
+from tests.bench.facts import FEATURES, STATED, Facts, loud_facts, quiet_facts, surroundings
 
 LEADS, EVENTS, ROUNDS = 400, 4_000, 25
 QUIET_SHARE = 0.95
@@ -34,22 +35,6 @@ QUIET_RATIO_MAX, LOUD_RATIO_MAX = 4, 15
 """The requirements: where 95 % of the events change no rule, and where each one does."""
 ROW_RATIO_MAX, CHANGE_RATIO_MAX = 2.5, 4.5
 """Our own: what makes a core value of a row, and back, is the codec; a change has to be put together first."""
-
-Facts = tuple[str, dict[str, Any]]
-"""(event name, the properties that scoring looks at)"""
-
-FEATURES = ("report_builder", "dashboards", "api_access", "alerting", "sso")
-STATED = {"team_size": 12, "industry": "finance", "segment": "mid_market", "company_revenue_usd": 45_000_000}
-
-
-def surroundings(rng: random.Random) -> dict[str, Any]:
-    """What a product sends along with every event, whether anybody scores it or not."""
-    return {
-        "plan": rng.choice(("trial", "team")),
-        "source": rng.choice(("web", "desktop", "api")),
-        "app_version": f"4.{rng.randrange(20)}.{rng.randrange(10)}",
-        "duration_ms": rng.randrange(20_000),
-    }
 
 
 def native(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
@@ -105,33 +90,6 @@ def segment(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
 def encoded(rng: random.Random, lead: int, number: int, facts: Facts) -> bytes:
     """Half of a product's events come from its servers, half from the browser."""
     return (native if rng.random() < 0.5 else segment)(rng, lead, number, facts)
-
-
-def quiet_facts(rng: random.Random, number: int) -> Facts:
-    """What earns nothing new: mostly people look around; they use what they used, and run one run more."""
-    name = rng.choices(
-        ("page_viewed", "feature_used", "workflow_completed", "workflow_failed", "identify"), (55, 25, 8, 4, 8)
-    )[0]
-    properties: dict[str, dict[str, Any]] = {
-        "page_viewed": {"path": f"/app/{rng.choice(FEATURES)}"},
-        "feature_used": {"feature": rng.choice(FEATURES)},
-        "workflow_completed": {"run_id": f"run-{number}", "status": "success"},
-        "workflow_failed": {"run_id": f"run-{number}", "error_code": 504},
-        "identify": {"segment": STATED["segment"], "job_role": "engineer"},
-    }
-    return name, properties[name]
-
-
-def loud_facts(turn: int) -> Facts:
-    """What moves a rule each time: turn for turn another level, team, revenue or industry."""
-    step = turn // 4
-    kinds: tuple[Facts, ...] = (
-        ("compliance_level_changed", {"level": ("basic", "none", "advanced")[step % 3]}),
-        ("team_size_changed", {"team_size": (4, 1, 25)[step % 3]}),
-        ("profile_updated", {"company_revenue": ("1M-10M", "$10M+")[step % 2]}),
-        ("identify", {"industry": ("saas", "retail", "finance")[step % 3]}),
-    )
-    return kinds[turn % len(kinds)]
 
 
 def prepared(rng: random.Random, pack: CompiledPack) -> dict[str, LeadState]:
@@ -223,16 +181,16 @@ def check(what: str, contender: str, count: int, *, contender_s: float, ours_s: 
 
 
 def least_s(*contenders: Callable[[], object]) -> list[float]:
-    """The least time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
+    """The least CPU time of each, over rounds in which they take turns; without garbage collection, as timeit does."""
     least = [float("inf")] * len(contenders)
     gc.collect()
     gc.disable()
     try:
         for _ in range(ROUNDS):
             for place, contender in enumerate(contenders):
-                started_s = perf_counter()
+                started_s = process_time()
                 contender()
-                least[place] = min(least[place], perf_counter() - started_s)
+                least[place] = min(least[place], process_time() - started_s)
     finally:
         gc.enable()
     return least
