@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, but re-exported without `as`
     AdminClient,
     AlterConfigOpType,
@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -29,6 +30,11 @@ CHANGE_S_MAX = 30.0
 """How long one change may take, and how long until the brokers know of all of them."""
 
 METADATA_POLL_S = 0.05
+
+PASSING = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+"""What a broker says of a partition that was made, or moved, a moment ago. The client does not ask again."""
 
 _KEYS_TO_THE_DOOR = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",  # noqa: SLF001 - the client's public name
@@ -134,21 +140,31 @@ class TopicCluster:
         """
         until = time.monotonic() + CHANGE_S_MAX
         missing = dict(topics)
-        while missing:
-            listed = self._list()
-            missing = {
-                name: partitions
-                for name, partitions in missing.items()
-                if name not in listed or _led_partitions(listed[name]) < partitions
-            }
-            if missing and time.monotonic() > until:
+        while missing := self._unusable(missing):
+            if time.monotonic() > until:
                 raise BrokerError(
                     f"{len(missing)} topics cannot be used yet",
                     why=f"not all partitions have a leader: {', '.join(missing)}",
                     what_to_do="look at the brokers' logs, then run it again",
                 )
-            if missing:
-                time.sleep(METADATA_POLL_S)
+            time.sleep(METADATA_POLL_S)
+
+    def _unusable(self, topics: Mapping[str, int]) -> dict[str, int]:
+        """Those of *topics* with a partition that nobody leads, or whose leader does not know it yet."""
+        listed = self._list()
+        led = [
+            TopicPartition(name, partition)
+            for name, partitions in topics.items()
+            if name in listed and _led_partitions(listed[name]) >= partitions
+            for partition in range(partitions)
+        ]
+        # The metadata names a leader before that broker has heard of it; its answer shows.
+        asked = {at: OffsetSpec.latest() for at in led}
+        answers = self._admin.list_offsets(asked, request_timeout=CONNECT_S_MAX) if asked else {}
+        usable = {at.topic for at in led} - {
+            at.topic for at, answer in answers.items() if answer.exception() is not None
+        }
+        return {name: partitions for name, partitions in topics.items() if name not in usable}
 
     def _remember(self, error: KafkaError) -> None:
         self._reasons.append(error)
@@ -232,6 +248,11 @@ class TopicCluster:
         answers = self._admin.incremental_alter_configs(resources, request_timeout=CHANGE_S_MAX)
         for resource, answer in answers.items():
             _answer(answer, f"change the settings of {resource.name}")
+
+
+def _is_passing(answer: Future[Any]) -> bool:
+    error = answer.exception()
+    return isinstance(error, KafkaException) and error.args[0].code() in PASSING
 
 
 def _led_partitions(topic: Any) -> int:  # noqa: ANN401 - confluent-kafka's TopicMetadata, whose fields have no types
