@@ -20,7 +20,7 @@ from tests.soak.disk import may_mount
 from tests.soak.faults import Injector, small_disks
 from tests.soak.feed import Feeder, Placed, burst_of, input_of
 from tests.soak.fleet import Fleet
-from tests.soak.progress import Ends, Progress, take_sample
+from tests.soak.progress import Progress, Watch
 from tests.soak.schedule import BASE, SESSION_TIMEOUT_S, Guarantee, Schedule
 from tests.soak.verdict import Verdict, judge
 
@@ -62,8 +62,8 @@ class Stage:
         self.injector = Injector(self.fleet, self.bench, broker=self.broker, proxies=proxies, disks=disks)
         stack.callback(self.injector.close)
         self.progress = Progress()
-        self.rekeyed = Ends(self.bench, self.bench.topics.activity_rekeyed)
-        stack.callback(self.rekeyed.close)
+        self.watch = Watch(self.bench)
+        stack.callback(self.watch.close)
         self.feeder = Feeder(input_of(schedule.seed, schedule.mix, PARTITIONS), schedule.feed_s, schedule.seed)
 
     def feed(self, placed: list[Placed]) -> None:
@@ -170,7 +170,7 @@ class _Play:
     def _look(self, now_s: float) -> list[str] | None:
         """Where the group is; None: go on."""
         all_fed = not self._steps and self._stage.feeder.done and self._stage.bench.is_flushed()
-        sampled = take_sample(self._stage.progress, self._stage.bench, self._stage.rekeyed, now_s)
+        sampled = self._stage.watch.sample(self._stage.progress, now_s)
         if not all_fed:
             return None
         if sampled and self._stage.progress.done:

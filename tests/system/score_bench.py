@@ -293,18 +293,18 @@ class ScoreBench:
                     left[f"{topic}-{partition}"] = end - committed.get(partition, 0)
         return left
 
-    def committed(self, topic: str, *, seconds: float = 10.0) -> dict[int, int]:
+    def committed(self, topic: str) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
         asked = [TopicPartition(topic, partition) for partition in range(self.partitions)]
         try:
-            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=seconds)}
+            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
         except KafkaException:
             return {}
 
-    def ends(self, topic: str, *, seconds: float = 30.0) -> dict[int, int]:
+    def ends(self, topic: str) -> dict[int, int]:
         """The offset behind the last record of each partition."""
         return {
-            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)[1]
+            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
             for partition in range(self.partitions)
         }
 
