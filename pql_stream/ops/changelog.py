@@ -11,14 +11,9 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pql_stream.errors import BrokerAway, BrokerError
-from pql_stream.ops.topics.cluster import CONNECT_S_MAX, METADATA_POLL_S, TopicCluster
+from pql_stream.ops.topics.cluster import CONNECT_S_MAX, METADATA_POLL_S, PASSING, TopicCluster
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.stream.partitioner import partition_of
-
-_PASSING = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
-)
-"""What a broker says of a partition that was made, or moved, a moment ago. The client does not ask again."""
 
 SAMPLE_OFFSETS = (100, 20_000)
 """
@@ -121,7 +116,7 @@ def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
         try:
             return consumer.get_watermark_offsets(at, timeout=CONNECT_S_MAX)
         except KafkaException as exc:
-            if exc.args[0].code() not in _PASSING or time.monotonic() > until_s:
+            if exc.args[0].code() not in PASSING or time.monotonic() > until_s:
                 raise
         time.sleep(METADATA_POLL_S)
 

@@ -27,7 +27,7 @@ from tests.soak.verdict import Verdict
 def main() -> int:
     """Run what the command line asks for."""
     options = _options()
-    seeds = [options.seed] if options.seed else range(options.first, options.first + options.runs)
+    seeds = options.seed or range(options.first, options.first + options.runs)
     directory = Path(options.directory or tempfile.mkdtemp(prefix="pql-soak-")).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
@@ -44,7 +44,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.soak", description="Seeded fault runs on a real broker.")
-    parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--seed", type=int, nargs="+", help="only these")
     parser.add_argument("--runs", type=int, default=200, help="how many seeds, from --first")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")

@@ -7,6 +7,7 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
+from score_bench import ScoreBench
 from score_proxy import HoldingProxy
 
 from pql_stream.ops.brokers.local import LocalKafka
@@ -21,32 +22,32 @@ HELD_BYTES_MAX = 64 * _MIB
 
 class Injector:
     """
-    What a step needs: *broker* for those against a broker of our own, *proxy* to hold writes under *prefix*,
-    *disks* for the workers whose state lies on a small disk; the others are filled up by a limit.
+    What a step needs: *broker* for those against a broker of our own, a proxy for every worker whose writes are
+    held, a small disk for every one that runs out of space; where we may not make one, a limit does it.
     """
 
     def __init__(
         self,
         fleet: Fleet,
-        prefix: str,
+        bench: ScoreBench,
         *,
         broker: LocalKafka | None,
-        proxy: HoldingProxy | None,
+        proxies: dict[str, HoldingProxy],
         disks: dict[str, SmallDisk],
     ) -> None:
         self._fleet = fleet
-        self._prefix = prefix
+        self._bench = bench
         self._broker = broker
-        self._proxy = proxy
+        self._proxies = proxies
         self._disks = disks
-        self._hold = ExitStack()
+        self._holds: dict[str, ExitStack] = {}
         self._weights: dict[int, tuple[int, int]] = {}
-        self.holding = False
         self.broker_away = False
 
     def close(self) -> None:
         """Take back what is still on: frozen workers could not be ended in good order."""
-        self._hold.close()
+        for worker in list(self._holds):
+            self._release(worker)
         if self.broker_away and self._broker is not None and self._broker.pid is not None:
             os.kill(self._broker.pid, signal.SIGCONT)
         for disk in self._disks.values():
@@ -65,52 +66,59 @@ class Injector:
                 self._fleet.signal(step.worker, signal.SIGSTOP)
             case "thaw":
                 self._fleet.signal(step.worker, signal.SIGCONT)
-            case "fill":
-                self._fill(step.worker)
-            case "free":
-                self._free(step.worker, fresh=step.fresh)
-            case "hold":
-                assert self._proxy is not None
-                self._hold.enter_context(self._proxy.held(self._prefix))
-                self.holding = True
-            case "release":
-                self._hold.close()
-                self.holding = False
+            case "limit" | "fill":
+                self._fill(step)
+            case "unlimit" | "free":
+                self._free(step)
+            case "hold" | "release" | "cut":
+                self._do_to_network(step)
             case _:
                 self._do_to_broker(step)
 
+    def _do_to_network(self, step: Step) -> None:
+        if step.action == "hold":
+            name = getattr(self._bench.topics, step.topic) if step.topic else self._bench.prefix
+            self._holds[step.worker] = ExitStack()
+            self._holds[step.worker].enter_context(self._proxies[step.worker].held(name))
+            return
+        if step.action == "cut":
+            self._proxies[step.worker].cut()
+        self._release(step.worker)
+
+    def _release(self, worker: str) -> None:
+        self._holds.pop(worker).close()
+
     def weigh(self) -> None:
-        """Note the memory of the workers whose writes are held."""
-        if self.holding:
-            for worker in self._fleet.running():
-                pid = worker.process.pid
-                if pid not in self._weights and not worker.logged("worker_starting"):
-                    continue  # it grows because it loads its modules
-                size = rss_bytes(pid)
-                first, most = self._weights.get(pid, (size, size))
-                self._weights[pid] = first, max(most, size)
+        """Note the memory of the workers while writes are held."""
+        for worker in self._fleet.running() if self._holds else ():
+            pid = worker.process.pid
+            if pid not in self._weights and not worker.logged("worker_starting"):
+                continue  # it grows because it loads its modules
+            size = rss_bytes(pid)
+            first, most = self._weights.get(pid, (size, size))
+            self._weights[pid] = first, max(most, size)
 
     def faults_of_memory(self) -> list[str]:
-        """Workers that grew too much while their writes were held."""
+        """Workers that grew too much while writes were held."""
         return [
-            f"a worker grew from {first / _MIB:.0f} to {most / _MIB:.0f} MiB while its writes were held"
+            f"a worker grew from {first / _MIB:.0f} to {most / _MIB:.0f} MiB while writes were held"
             for first, most in self._weights.values()
             if most - first > HELD_BYTES_MAX
         ]
 
-    def _fill(self, worker: str) -> None:
-        pid = self._fleet.pid(worker)
-        if worker in self._disks:
-            self._disks[worker].fill()
+    def _fill(self, step: Step) -> None:
+        pid = self._fleet.pid(step.worker)
+        if step.action == "fill" and step.worker in self._disks:
+            self._disks[step.worker].fill()
         elif pid is not None:
             forbid_writing(pid)
 
-    def _free(self, worker: str, *, fresh: bool) -> None:
-        pid = self._fleet.pid(worker)
-        if fresh:
-            self._fleet.empty(worker)
-        if worker in self._disks:
-            self._disks[worker].free()
+    def _free(self, step: Step) -> None:
+        pid = self._fleet.pid(step.worker)
+        if step.fresh:
+            self._fleet.empty(step.worker)
+        if step.action == "free" and step.worker in self._disks:
+            self._disks[step.worker].free()
         elif pid is not None:
             allow_writing(pid)
 

@@ -77,6 +77,12 @@ class Feeder:
     def done(self) -> bool:
         return self._given == len(self._placed)
 
+    def advance(self, count: int) -> list[Placed]:
+        """The next *count*, before they are due."""
+        at = self._given
+        self._given = min(len(self._placed), at + count)
+        return self._placed[at : self._given]
+
     def due(self, at_s: float) -> list[Placed]:
         """What is to be fed by *at_s* and was not handed out before."""
         count = max((count for from_s, count in self._until if from_s <= at_s), default=0)

@@ -38,11 +38,15 @@ class Place:
 
 
 class Fleet:
-    """Workers by name; *settings* are those of all of them. Seconds are `time.monotonic`'s."""
+    """
+    Workers by name; *settings* are those of all of them, *servers* leads those who are named there to a broker of
+    their own, or to a proxy. Seconds are `time.monotonic`'s.
+    """
 
-    def __init__(self, bench: ScoreBench, settings: dict[str, str]) -> None:
+    def __init__(self, bench: ScoreBench, settings: dict[str, str], servers: dict[str, str]) -> None:
         self._bench = bench
         self._settings = settings
+        self._servers = servers
         self._places: dict[str, Place] = {}
         self._pumps: list[threading.Thread] = []
         self.misconduct: list[str] = []
@@ -169,13 +173,16 @@ class Fleet:
         place.starts += 1
         place.data_dir.mkdir(parents=True, exist_ok=True)
         log_path = self._bench.directory / f"{place.name}-{place.starts}.log"
+        settings = {"KAFKA_BOOTSTRAP_SERVERS": self._servers.get(place.name, self._bench.bootstrap)}
+        settings |= {**self._settings, "PQL_DATA_DIR": str(place.data_dir)}
+        log_path.touch()
         process = subprocess.Popen(
             [sys.executable, "-m", "pql_stream", "worker"],
             stdin=subprocess.DEVNULL,
             # A pipe: a full disk must not reach the log.
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=self._bench.environment(place.name, **self._settings, PQL_DATA_DIR=str(place.data_dir)),
+            env=self._bench.environment(place.name, **settings),
         )
         assert process.stdout is not None
         pump = threading.Thread(target=_pump, args=(process.stdout, log_path), name=log_path.name, daemon=True)

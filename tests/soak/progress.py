@@ -5,6 +5,8 @@ from __future__ import annotations
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from score_bench import ScoreBench
 
+from pql_stream.stream.names import APP_ID
+
 Partition = tuple[str, int]
 
 _ANSWER_S = 2.0
@@ -48,32 +50,47 @@ class Progress:
         ]
 
 
-class Ends:
+class Watch:
     """
-    Where the records of a topic end. Workers write it, in transactions too, and their markers have offsets:
-    the end of the log is no end of records, so a reader goes after them.
+    Where the group at work on *bench* is, asked for without waiting long: a broker may be away.
+
+    Workers write the re-keyed topic, in transactions too, and the markers of these have offsets: the end of the
+    log is no end of records, so a reader goes after them.
     """
 
-    def __init__(self, bench: ScoreBench, topic: str) -> None:
-        self._bench = bench
-        self._topic = topic
+    def __init__(self, bench: ScoreBench) -> None:
+        self._topics = bench.topics.activity, bench.topics.activity_rekeyed
+        self._partitions = range(bench.partitions)
         self._behind: dict[int, int] = {}
         self._read_to: dict[int, int] = {}
-        config = {"group.id": f"{bench.prefix}ends", "enable.auto.commit": False, "enable.partition.eof": True}
+        # A consumer that is assigned its partitions is no member of the group.
+        config = {"group.id": f"{bench.prefix}{APP_ID}", "enable.auto.commit": False, "enable.partition.eof": True}
         self._reader = Consumer({"bootstrap.servers": bench.bootstrap, "log_level": 0, **config})
-        self._reader.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for at in range(bench.partitions)])
+        self._reader.assign([TopicPartition(self._topics[1], at, OFFSET_BEGINNING) for at in self._partitions])
 
     def close(self) -> None:
         self._reader.close()
 
-    def now(self) -> dict[int, int]:
-        """
-        The offset behind the last record of each partition, or behind whatever is not read yet.
+    def sample(self, progress: Progress, at_s: float) -> bool:
+        """Tell *progress*; False when the broker does not say."""
+        every = [TopicPartition(topic, at) for topic in self._topics for at in self._partitions]
+        try:
+            committed = self._reader.committed(every, timeout=_ANSWER_S)
+            ends = {(tp.topic, tp.partition): self._end(tp) for tp in every}
+        except KafkaException:
+            return False
+        self._read()
+        for at in self._partitions:
+            if self._read_to.get(at, 0) >= ends[self._topics[1], at]:
+                ends[self._topics[1], at] = self._behind.get(at, 0)
+        progress.sample(at_s, {(tp.topic, tp.partition): max(tp.offset, 0) for tp in committed}, ends)
+        return True
 
-        Raises:
-            KafkaException: the broker does not say.
-        """
-        ends = self._bench.ends(self._topic, seconds=_ANSWER_S)
+    def _end(self, tp: TopicPartition) -> int:
+        end: int = self._reader.get_watermark_offsets(tp, timeout=_ANSWER_S)[1]
+        return end
+
+    def _read(self) -> None:
         while messages := self._reader.consume(1000, timeout=0.05):
             for message in messages:
                 error = message.error()
@@ -81,22 +98,3 @@ class Ends:
                     self._behind[message.partition()] = message.offset() + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self._read_to[message.partition()] = message.offset()
-        return {at: self._behind.get(at, 0) if self._read_to.get(at, 0) >= end else end for at, end in ends.items()}
-
-
-def take_sample(progress: Progress, bench: ScoreBench, rekeyed: Ends, at_s: float) -> bool:
-    """Ask the broker; False when it does not say."""
-    committed: dict[Partition, int] = {}
-    topics = bench.topics.activity, bench.topics.activity_rekeyed
-    for topic in topics:
-        found = bench.committed(topic, seconds=_ANSWER_S)
-        if not found:
-            return False
-        committed |= {(topic, partition): offset for partition, offset in found.items()}
-    try:
-        activity, forwarded = bench.ends(topics[0], seconds=_ANSWER_S), rekeyed.now()
-    except KafkaException:
-        return False
-    ends = {(topics[0], at): end for at, end in activity.items()}
-    progress.sample(at_s, committed, ends | {(topics[1], at): end for at, end in forwarded.items()})
-    return True

@@ -20,7 +20,7 @@ from tests.soak.disk import may_mount
 from tests.soak.faults import Injector, small_disks
 from tests.soak.feed import Feeder, Placed, burst_of, input_of
 from tests.soak.fleet import Fleet
-from tests.soak.progress import Ends, Progress, take_sample
+from tests.soak.progress import Progress, Watch
 from tests.soak.schedule import BASE, SESSION_TIMEOUT_S, Guarantee, Schedule
 from tests.soak.verdict import Verdict, judge
 
@@ -30,6 +30,7 @@ STALL_S = SESSION_TIMEOUT_S + 10
 
 READY_S = 60.0
 RUN_S = 120.0
+_AT_ONCE = 150
 _SAMPLE_S = 0.5
 _TICK_S = 0.05
 
@@ -46,24 +47,23 @@ class Stage:
         stack.callback(self.bench.delete_topics)
         stack.callback(self.bench.end)
         self.bench.create_topics()
-        proxy = stack.enter_context(HoldingProxy(servers)) if schedule.holds else None
+        proxies = {name: stack.enter_context(HoldingProxy(servers)) for name in sorted(schedule.held)}
         settings = {
             "PQL_STORE": schedule.store,
             "PQL_PROCESSING_GUARANTEE": schedule.guarantee,
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
-            "KAFKA_BOOTSTRAP_SERVERS": proxy.bootstrap if proxy is not None else servers,
         }
-        self.fleet = Fleet(self.bench, settings)
+        self.fleet = Fleet(self.bench, settings, {name: proxy.bootstrap for name, proxy in proxies.items()})
         disks = {}
         if "no space" in schedule.kinds and may_mount(directory):
             disks = small_disks(schedule.steps, directory)
             for name, disk in disks.items():
                 self.fleet.place(name).data_dir = disk.path / "state"
-        self.injector = Injector(self.fleet, prefix, broker=self.broker, proxy=proxy, disks=disks)
+        self.injector = Injector(self.fleet, self.bench, broker=self.broker, proxies=proxies, disks=disks)
         stack.callback(self.injector.close)
         self.progress = Progress()
-        self.rekeyed = Ends(self.bench, self.bench.topics.activity_rekeyed)
-        stack.callback(self.rekeyed.close)
+        self.watch = Watch(self.bench)
+        stack.callback(self.watch.close)
         self.feeder = Feeder(input_of(schedule.seed, schedule.mix, PARTITIONS), schedule.feed_s, schedule.seed)
 
     def feed(self, placed: list[Placed]) -> None:
@@ -138,6 +138,7 @@ class _Play:
         self._steps = list(stage.schedule.steps)
         self._zero_s = self._touched_s = time.monotonic()
         self._sample_at_s = 0.0
+        self._burst = list(burst_of(stage.schedule.mix))
 
     def to_the_end(self) -> list[str]:
         """Until all is done, or stands still: what went wrong."""
@@ -158,15 +159,18 @@ class _Play:
     def _do_what_is_due(self) -> None:
         while self._steps and self._steps[0].at_s <= time.monotonic() - self._zero_s:
             step = self._steps.pop(0)
+            # Something is to be in work when it happens.
+            self._stage.feed(self._stage.feeder.advance(_AT_ONCE))
             self._stage.injector.do(step)
             if step.action == "hold":
-                self._stage.feed(list(burst_of(self._stage.schedule.mix)))
+                self._stage.feed(self._burst)
+                self._burst = []
             self._touched_s = time.monotonic()
 
     def _look(self, now_s: float) -> list[str] | None:
         """Where the group is; None: go on."""
         all_fed = not self._steps and self._stage.feeder.done and self._stage.bench.is_flushed()
-        sampled = take_sample(self._stage.progress, self._stage.bench, self._stage.rekeyed, now_s)
+        sampled = self._stage.watch.sample(self._stage.progress, now_s)
         if not all_fed:
             return None
         if sampled and self._stage.progress.done:

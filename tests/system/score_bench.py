@@ -336,11 +336,11 @@ class ScoreBench:
                 left.discard((message.topic(), message.partition()))
             assert time.monotonic() < until_s, f"{left} could not be read to the end"
 
-    def committed(self, topic: str, *, seconds: float = 10.0) -> dict[int, int]:
+    def committed(self, topic: str) -> dict[int, int]:
         """The group's offsets; none while a fresh broker has no group coordinator, or is away."""
         asked = [TopicPartition(topic, partition) for partition in range(self.partitions)]
         try:
-            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=seconds)}
+            return {tp.partition: max(tp.offset, 0) for tp in self._group.committed(asked, timeout=10)}
         except KafkaException:
             return {}
 
@@ -360,10 +360,10 @@ class ScoreBench:
         finally:
             await admin.close()
 
-    def ends(self, topic: str, *, seconds: float = 30.0) -> dict[int, int]:
+    def ends(self, topic: str) -> dict[int, int]:
         """The offset behind the last record of each partition."""
         return {
-            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)[1]
+            partition: self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
             for partition in range(self.partitions)
         }
 

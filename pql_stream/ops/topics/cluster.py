@@ -159,11 +159,9 @@ class TopicCluster:
             for partition in range(partitions)
         ]
         # The metadata names a leader before that broker has heard of it; its answer shows.
-        asked = {at: OffsetSpec.latest() for at in led}
+        asked = {at: OffsetSpec.latest() for at in led}  # type: ignore[no-untyped-call] # the client's own
         answers = self._admin.list_offsets(asked, request_timeout=CONNECT_S_MAX) if asked else {}
-        usable = {at.topic for at in led} - {
-            at.topic for at, answer in answers.items() if answer.exception() is not None
-        }
+        usable = {at.topic for at in led} - {at.topic for at, answer in answers.items() if _is_passing(answer)}
         return {name: partitions for name, partitions in topics.items() if name not in usable}
 
     def _remember(self, error: KafkaError) -> None:

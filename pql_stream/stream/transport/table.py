@@ -139,8 +139,8 @@ class BatchTable(Table[bytes, bytes]):
     async def _watch_changelog(self) -> None:
         try:
             while not self.should_stop:
-                await self.app.check_changelogs()
                 await self.sleep(self.app.settings.changelog_check_s)
+                await self.app.check_changelogs()
         except Exception as exc:  # noqa: BLE001  # whatever it is, the table is not watched any more
             # A crash closes the consumer's thread under a check.
             if not self.should_stop:
