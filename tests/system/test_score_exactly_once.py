@@ -86,6 +86,12 @@ def standing(bench: ScoreBench, proxy: HoldingProxy, step: str, part: Placed) ->
         yield
 
 
+def read_up_to(bench: ScoreBench) -> int:
+    """The sum of the offsets that are committed."""
+    sources = (bench.topics.activity, bench.topics.activity_rekeyed)
+    return sum(offset for topic in sources for offset in bench.committed(topic).values())
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_at_any_step_costs_and_repeats_nothing(bench, proxy, step):
     """
@@ -135,7 +141,7 @@ def test_a_commit_that_arrives_while_the_next_worker_takes_over_counts(bench, pr
     killed = bench.start("a", KAFKA_BOOTSTRAP_SERVERS=proxy.bootstrap)
     bench.feed(first)
     bench.wait_all_committed()
-    name, changes = name_of(bench, "commit"), bench.size(bench.topics.score_changed)
+    name, read = name_of(bench, "commit"), read_up_to(bench)
     with heirs_road.held(name, INIT_PRODUCER):
         with standing(bench, proxy, "commit", second):
             killed.kill()
@@ -144,7 +150,8 @@ def test_a_commit_that_arrives_while_the_next_worker_takes_over_counts(bench, pr
             # Time enough for the heir to read what it must not read yet.
             heartbeats = heirs_road.heartbeats
             bench.wait_for(lambda: heirs_road.heartbeats >= heartbeats + 3)
-        bench.wait_for(lambda: bench.size(bench.topics.score_changed) > changes)
+        # Of a small batch the offset may be all there is to commit.
+        bench.wait_for(lambda: read_up_to(bench) > read)
     bench.feed(third)
     bench.wait_all_committed()
 

@@ -72,7 +72,10 @@ class _GroupOffsets:
         return ours, await self._app.batch_consumer.committed(ours)
 
     def note(self, tp: TP, offset: int) -> None:
-        self._app.batch_consumer.tracks()[tp].committed = offset
+        track = self._app.batch_consumer.tracks().get(tp)
+        # A partition may be gone by the time its last transaction is committed, or be ours anew, and further.
+        if track is not None and (track.committed is None or track.committed < offset):
+            track.committed = offset
 
 
 class TransactionsService(Service):
