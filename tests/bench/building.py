@@ -87,7 +87,7 @@ def _cached(name: str, make: Callable[[Path], None]) -> Path:
 
 def _make_environment(directory: Path) -> None:
     _run([sys.executable, "-m", "venv", str(directory)])
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
     _run([str(directory / "bin" / "python"), *install, "-r", str(REQUIREMENTS)])
 
 
