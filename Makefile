@@ -51,8 +51,8 @@ schemas: $(READY)
 
 # The pinned sets, with hashes and without addresses.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --quiet --no-strip-extras --no-header --no-annotate --no-emit-index-url --generate-hashes --python-version 3.11 --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --quiet --no-strip-extras --no-header --no-annotate --no-emit-index-url --extra dev --generate-hashes --python-version 3.11 --output-file requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python-version 3.11 --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --extra dev --generate-hashes --python-version 3.11 --output-file requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -66,7 +66,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     place = tmp_path_factory.mktemp("elsewhere")
     run_or_fail(sys.executable, "-m", "venv", place / "venv")
     pip = (place / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    run_or_fail(*pip, "--require-hashes", "-r", ROOT / "requirements.txt")
+    run_or_fail(*pip, "--require-hashes", "--no-deps", "-r", ROOT / "requirements.txt")
     run_or_fail(*pip, "--no-deps", wheel)
     (place / "events.jsonl").write_text(EVENT)
     return Installed(place / "venv" / "bin" / "pql-stream", place)
