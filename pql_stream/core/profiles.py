@@ -10,9 +10,7 @@ from typing import Literal
 
 import msgspec
 
-ProfileField = Literal[
-    "email", "first_name", "last_name", "title", "company", "phone", "timezone", "locale", "consent"
-]
+ProfileField = Literal["email", "first_name", "last_name", "title", "company", "phone", "timezone", "locale", "consent"]
 
 
 class LeadProfile(msgspec.Struct, frozen=True):

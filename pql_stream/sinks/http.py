@@ -49,9 +49,7 @@ class Answer:
 class Http(Protocol):
     """Makes one request."""
 
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Answer:
+    async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """
         Make the request; redirects are not followed.
 
@@ -82,15 +80,15 @@ class AioHttp:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Answer:
+    async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """As `Http` says."""
         if self._session is None:
             connector = aiohttp.TCPConnector(resolver=self._resolver)
             self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector, trust_env=False)
         try:
-            async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            async with self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            ) as response:
                 whole = await response.content.read(ANSWER_BYTES_MAX + 1)
                 while len(whole) <= ANSWER_BYTES_MAX and (more := await response.content.readany()):
                     whole += more
@@ -102,7 +100,7 @@ class AioHttp:
         except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as exc:
             # sock_connect ends as one of these; the read timeout is the total one, below.
             raise NotSent(type(exc).__name__) from exc
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as exc:
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise NoAnswer(type(exc).__name__) from exc
 
     async def close(self) -> None:

@@ -65,9 +65,7 @@ def decode_delivery(value: bytes) -> Delivery:
     return delivery
 
 
-def route_record(
-    route: Route, kind: RecordKind, record: Mapping[str, Any], *, decided_at_ms: int
-) -> Delivery:
+def route_record(route: Route, kind: RecordKind, record: Mapping[str, Any], *, decided_at_ms: int) -> Delivery:
     """The delivery that *route* makes of a published *record* that it takes."""
     return Delivery(
         delivery_id=delivery_id(route, str(record[_ID_FIELD[kind]])),

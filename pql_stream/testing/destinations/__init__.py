@@ -1,1 +1,1 @@
-"""Stateful fakes of the destinations, with fault scripts and a journal of what they accepted: for tests and the demo."""
+"""Stateful fakes of the destinations, with fault scripts and a journal of what they accepted."""
