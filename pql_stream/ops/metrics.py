@@ -193,12 +193,12 @@ class _BulkHistogram(Collector):
         self._counts = [0] * (len(bounds_s) + 1)
         self._sum_s = 0.0
 
-    def observe_all(self, values_s: Sequence[float]) -> None:
-        for value_s in values_s:
+    def observe_all(self, counts_by_s: Mapping[float, int]) -> None:
+        for value_s, count in counts_by_s.items():
             # Clocks differ between machines: a record "from the future" took no time.
             seconds = max(value_s, 0.0)
-            self._counts[bisect_left(self._bounds_s, seconds)] += 1
-            self._sum_s += seconds
+            self._counts[bisect_left(self._bounds_s, seconds)] += count
+            self._sum_s += seconds * count
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation, labels=["mode"])

@@ -50,8 +50,8 @@ class BatchReport:
     One batch of one partition, after its effects were acknowledged. What is left out did not happen.
 
     `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by
-    their name as received. `changed` counts score changes by the tier after them. `event_to_score_s` has one
-    value an accepted event: seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now.
+    their name as received. `changed` counts score changes by the tier after them. `event_to_score_s` counts accepted
+    events by the seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now.
     """
 
     topic: str
@@ -64,7 +64,7 @@ class BatchReport:
     leads_evaluated: int = 0
     changed: Mapping[PackTier, int] = field(default_factory=dict)
     qualified: Mapping[PackTier, int] = field(default_factory=dict)
-    event_to_score_s: Sequence[float] = ()
+    event_to_score_s: Mapping[float, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

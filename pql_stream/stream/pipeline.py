@@ -7,6 +7,7 @@ No Faust and no client library here: where records go and states lie comes in as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,5 +100,8 @@ def _report(batch: SourceBatch, effects: Effects, seconds: Mapping[BatchStage, f
         leads_evaluated=counts.leads_evaluated,
         changed=counts.changed,
         qualified=counts.qualified,
-        event_to_score_s=[now_s - at_ms / 1000 for at_ms in effects.timestamps_ms if at_ms >= 0],
+        # Producers write in batches, so many events of a backlog have the same millisecond.
+        event_to_score_s={
+            now_s - at_ms / 1000: count for at_ms, count in Counter(effects.timestamps_ms).items() if at_ms >= 0
+        },
     )

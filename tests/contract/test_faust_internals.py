@@ -181,10 +181,12 @@ METHODS: dict[str, tuple[str, ...]] = {
     "aiokafka.producer.sender:EndTxnHandler": ("handle_response",),
     "aiokafka.producer.sender:SendProduceReqHandler": ("do", "handle_response", "_can_retry"),
     "aiokafka.producer.transaction_manager:TransactionManager": (
+        "begin_transaction",
         "complete_transaction",
         "error_transaction",
         "fatal_error",
         "increment_sequence_number",
+        "wait_for_transaction_end",
     ),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import random
 from collections.abc import Awaitable
 from pathlib import Path
@@ -141,6 +143,29 @@ async def test_a_producer_that_was_shut_out_writes_nothing(kafka, make, topic):
         await old.send(topic, 0, records(b"old"))
 
     assert [] == await seen(kafka.bootstrap, topic)
+
+
+async def test_a_fenced_producer_leaves_no_error_that_nobody_heard(kafka, topic, topic_prefix):
+    """
+    A worker that learns at a write that its partition is lost ends in good order: asyncio has nothing to log of
+    the transaction that is never committed, at the write or at the offset.
+    """
+    logged: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    connection = Connection(bootstrap=kafka.bootstrap)
+    old, heir = (TransactionalProducer(connection, topic_prefix + "id", topic_prefix) for _ in range(2))
+    await old.start()
+    await old.begin()
+    await old.send(topic, 0, records(b"old"))
+    await heir.start()
+    with pytest.raises(StreamLost):
+        await old.add_offset(TP(topic, 0), 1)
+    await old.stop()
+    await heir.stop()
+    del old, heir
+    gc.collect()
+
+    assert [] == logged
 
 
 async def test_a_refused_record_spoils_neither_its_transaction_nor_the_next(kafka, make, topic):

@@ -45,7 +45,7 @@ Read or called:
 | `_partition_records`, `_update_position` | aiokafka FetchResult | what is wrapped, and how far it was taken |
 | `_records`, `_records_iterator`, `_tp`, `_check_crcs`, `_isolation_level`, `_aborted_producers`, `_consume_aborted_up_to`, `_contains_abort_marker` | aiokafka PartitionRecords | for `_unpack_records` |
 | `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease; the requests of a transaction are watched |
-| `_txn_manager` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted |
+| `_txn_manager`, and its `wait_for_transaction_end` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted; its end, which nobody may wait for |
 | `BatchBuilder` | aiokafka.producer.message_accumulator | a compressed batch from a producer that does not compress |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
 | `fetch_committed_offsets` | GroupCoordinator | `committed` gives no metadata |
@@ -262,6 +262,21 @@ def _is_too_early(request: object, answer: Any) -> bool:  # noqa: ANN401 - aioka
     if isinstance(request, AddPartitionsToTxnRequest):
         return any(code == _CONCURRENT for _, partitions in answer.errors for _, code in partitions)
     return isinstance(request, AddOffsetsToTxnRequest) and answer.error_code == _CONCURRENT
+
+
+def own_end_of_transaction(producer: AIOKafkaProducer) -> None:
+    """
+    Take note of how the transaction that was begun just now ends.
+
+    aiokafka puts what went wrong into a future that only a commit looks at. Who heard it from a write commits
+    nothing more, and asyncio would log a traceback of it as never retrieved.
+    """
+
+    def take_note(end: asyncio.Future[None]) -> None:
+        if not end.cancelled():
+            end.exception()
+
+    producer._txn_manager.wait_for_transaction_end().add_done_callback(take_note)
 
 
 def may_abort(producer: AIOKafkaProducer) -> bool:

@@ -87,6 +87,7 @@ class TransactionalProducer:
     async def begin(self) -> None:
         """Begin a transaction."""
         await self._producer.begin_transaction()
+        internals.own_end_of_transaction(self._producer)
 
     async def send(
         self, topic: str, partition: int, records: Sequence[OutRecord], *, codec: int = internals.CODEC_NONE

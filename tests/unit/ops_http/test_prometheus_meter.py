@@ -76,12 +76,12 @@ def test_latency_buckets_are_cumulative_and_never_negative(meter):
     """
     A value on a bound belongs to it, one past the last to +Inf only; a record from the future took 0 s.
     """
-    meter.batch_done(batch(event_to_score_s=[-3, 0.05, 5, 5.1, 301]))
+    meter.batch_done(batch(event_to_score_s={-3: 1, 0.05: 1, 5: 2, 5.1: 1, 301: 1}))
 
     buckets = samples(meter, "pql_event_to_score_seconds_bucket")
-    assert [2.0, 3.0, 4.0, 4.0, 5.0] == [buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")]
-    assert {("live",): 5.0} == samples(meter, "pql_event_to_score_seconds_count")
-    assert {("live",): pytest.approx(311.15)} == samples(meter, "pql_event_to_score_seconds_sum")
+    assert [2.0, 4.0, 5.0, 5.0, 6.0] == [buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")]
+    assert {("live",): 6.0} == samples(meter, "pql_event_to_score_seconds_count")
+    assert {("live",): pytest.approx(316.15)} == samples(meter, "pql_event_to_score_seconds_sum")
 
 
 def test_event_names_from_outside_make_no_series(meter):
@@ -191,7 +191,7 @@ def test_openmetrics_when_asked_else_text(meter):
     """
     The Accept header picks the format; both parse, and neither has `_created` noise.
     """
-    meter.batch_done(batch(accepted={"feature_used": 1}, event_to_score_s=[1.0]))
+    meter.batch_done(batch(accepted={"feature_used": 1}, event_to_score_s={1.0: 1}))
     open_page, open_type = meter.render("application/openmetrics-text; version=1.0.0")
     text_page, text_type = meter.render("")
 
