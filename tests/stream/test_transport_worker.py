@@ -158,6 +158,26 @@ def test_sigterm_finishes_and_commits_the_batches_in_work(bench):
     assert bench.committed() == len(bench.outputs()) < 20_000
 
 
+def test_work_that_takes_long_gives_way(bench):
+    """
+    A batch that would not end is given back when another worker joins, and again at SIGTERM: the group is not held
+    up, nothing of it is committed, and whoever has the partition next reads it again.
+    """
+    bench.feed(400)
+    first = bench.start("--give-way", name="a")
+    bench.wait_for(lambda: "begin batch" in bench.log_of("a"))
+    second = bench.start("--give-way", name="b")
+    bench.wait_for(lambda: "begin batch" in bench.log_of("b"))
+
+    assert [0, 0] == bench.stop([first, second])
+    assert 0 == bench.committed()
+
+    bench.start(name="c")
+    bench.wait_all_committed()
+
+    assert 400 == bench.counted() == len(bench.outputs())
+
+
 def test_workers_come_and_go_and_every_record_counts_once(bench):
     """
     Two joins and two leaves in good order, with records in flight: no record is lost, and none is handled

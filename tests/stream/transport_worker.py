@@ -22,6 +22,7 @@ arguments.add_argument("--slow-key", default="")
 arguments.add_argument("--batch-s", type=float, default=0.0)
 arguments.add_argument("--slow-stop-s", type=float, default=0.0)
 arguments.add_argument("--check-s", type=float, default=0.5)
+arguments.add_argument("--give-way", action="store_true")
 arguments.add_argument("--standby", type=int, default=0)
 args = arguments.parse_args()
 sys.argv = [sys.argv[0]]  # Faust reads it when it is imported
@@ -31,7 +32,14 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator  # noqa: E402
 from aiokafka.errors import KafkaError  # noqa: E402
 
 from pql_stream.stream.connection import Connection  # noqa: E402
-from pql_stream.stream.transport import BatchApp, OutRecord, RecordBatch, TransportSettings, work  # noqa: E402
+from pql_stream.stream.transport import (  # noqa: E402
+    BatchApp,
+    GaveWay,
+    OutRecord,
+    RecordBatch,
+    TransportSettings,
+    work,
+)
 from pql_stream.stream.transport.driver import Consumer  # noqa: E402
 from pql_stream.stream.transport.table import BatchTable  # noqa: E402
 from pql_stream.stream.transport.thread import ConsumerThread, PollResult  # noqa: E402
@@ -60,6 +68,9 @@ counts = app.batch_table("counts", partitions=4)
 async def count(batch: RecordBatch) -> None:
     """Write the key's record number for every record, then the number of records a key has had."""
     print("begin batch", flush=True)  # noqa: T201  # the test reads it
+    if args.give_way:
+        await app.giving_way.wait()
+        raise GaveWay
     rows = counts.get_many(batch.partition, {record.key for record in batch.records})
     outputs = []
     for record in batch.records:

@@ -16,7 +16,7 @@ from pql_stream.stream.transport.producing import (
 )
 from pql_stream.stream.transport.settings import Guarantee, TransportSettings
 from pql_stream.stream.transport.table import BatchTable
-from pql_stream.stream.transport.topics import BatchTopic, batches, work
+from pql_stream.stream.transport.topics import BatchTopic, GaveWay, batches, work
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.stream.transport.transactions import Transaction, Transactions
 from pql_stream.wire.records import OutRecord
@@ -25,6 +25,7 @@ __all__ = [
     "BatchApp",
     "BatchTable",
     "BatchTopic",
+    "GaveWay",
     "Guarantee",
     "Lease",
     "OutRecord",

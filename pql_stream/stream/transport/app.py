@@ -94,7 +94,8 @@ class BatchApp(faust.App):
     One consumer group. *options* are Faust's settings; those that the transport depends on are set here.
 
     `writer` writes records, `lease` says whether we still may; both belong to a running app. Exactly once there are
-    `transactions` in the writer's place.
+    `transactions` in the writer's place. `giving_way` is set while partitions are to be handed over, or the app ends:
+    work that can take long then ends early, by `GaveWay`.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class BatchApp(faust.App):
                 _GroupOffsets(self),
             )
         self.output_watch: OutputWatch | None = None
+        self.giving_way = asyncio.Event()
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),

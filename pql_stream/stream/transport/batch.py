@@ -37,7 +37,7 @@ class RecordBatch(ConsumerMessage):
             generation_id=generation,
         )
         self.records = records
-        self.state: Literal["queued", "taken", "done"] = "queued"
+        self.state: Literal["queued", "taken", "done", "given back"] = "queued"
         self._track = track
 
     def __len__(self) -> int:
@@ -49,6 +49,19 @@ class RecordBatch(ConsumerMessage):
             return False
         self.state = "taken"
         return True
+
+    def give_back(self) -> None:
+        """
+        Nothing more is done to the batch, and it is not done: whoever has the partition next reads it again.
+
+        Only when the app gives way (`BatchApp.giving_way`): no other batch of the partition comes until then.
+        """
+        self.state = "given back"
+        self._track.wake()
+
+    def waits(self) -> None:
+        """Work on the batch waits for somebody else, and knows it: that is no stall."""
+        self._track.waits += 1
 
     def done(self) -> None:
         """All effects of the batch are durable: its end may be committed, and the next batch may come."""
@@ -126,7 +139,7 @@ class Track:
     dead one and commits nothing.
     """
 
-    def __init__(self, tp: TP, seek: int, committed: int | None, on_done: Callable[[], None]) -> None:
+    def __init__(self, tp: TP, seek: int, committed: int | None, wake: Callable[[], None]) -> None:
         self.tp = tp
         self.seek = seek
         self.committed = committed
@@ -136,7 +149,9 @@ class Track:
         self.hold = Hold()
         self.batch: RecordBatch | None = None
         self.alive = True
-        self._on_done = on_done
+        # Counts up while the work on a batch says that it waits.
+        self.waits = 0
+        self.wake = wake
 
     @property
     def taken(self) -> bool:
@@ -172,7 +187,7 @@ class Track:
         if self.batch is batch:
             self.batch = None
             self.finished = batch.offset + 1
-        self._on_done()
+        self.wake()
 
     def release(self) -> None:
         """The batch that is out is not waited for: a changelog's reader has taken it over."""

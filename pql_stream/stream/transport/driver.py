@@ -167,6 +167,7 @@ class Consumer(driver.Consumer):
             self._tracks[tp] = Track(tp, sought.seek, committed, self.wake)
         # Here, and not when Recovery says that a table is complete: it also says so of one that was overtaken.
         self.app.own_changelogs(sought.notes)
+        self.app.giving_way.clear()
         self._sought = True
 
     def _is_changelog_topic(self, topic: str) -> bool:
@@ -179,6 +180,7 @@ class Consumer(driver.Consumer):
         The repair belongs here: a zombie that wakes up writes first and joins then, so what it wrote is in
         the log when its join revokes our partitions, and the next owner could not tell it from ours.
         """
+        self.app.giving_way.set()
         deadline_s = self.loop.time() + self._settings.revoke_timeout_s
         while any(track.taken for track in self._tracks.values()) and not self.app.crashed:
             if self.loop.time() > deadline_s:

@@ -45,13 +45,18 @@ async def batches(stream: StreamT[RecordBatch]) -> AsyncIterator[RecordBatch]:
             yield batch
 
 
+class GaveWay(Exception):
+    """The batch in work was left off because its partition is to be handed over, or the process to end."""
+
+
 async def work(app: AppT, stream: StreamT[RecordBatch], handle: Callable[[RecordBatch], Awaitable[None]]) -> None:
     """
     The body of an agent: `handle` every batch, then say that it is done.
 
     Batches of different partitions are handled side by side, so a slow partition does not hold back the
     others; those of one partition *number* one at a time, whatever their topic: they share a partition of
-    the table. An exception of *handle* ends the process.
+    the table. An exception of *handle* ends the process, but for `GaveWay`: then its batch is read again by the next
+    owner.
     """
     order: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
     tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +65,8 @@ async def work(app: AppT, stream: StreamT[RecordBatch], handle: Callable[[Record
         try:
             async with order[batch.partition]:
                 await handle(batch)
+        except GaveWay:
+            batch.give_back()
         except Exception as exc:  # noqa: BLE001  # whatever it is, the batch will never be done
             await end_process(app, exc)
         else:

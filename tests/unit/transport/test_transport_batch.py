@@ -214,3 +214,18 @@ def test_offsets_without_a_record_are_done_when_nothing_is_left():
     batch.done()
 
     assert 3 == of.done_up_to
+
+
+def test_a_batch_that_is_given_back_is_neither_done_nor_waited_for():
+    """
+    The hand-over need not wait for it, nothing is committed, and no later batch overtakes it.
+    """
+    of, woken = track(held=3)
+    batch = next_batch(of, records_max=2)
+    batch.take()
+    batch.give_back()
+
+    assert not of.taken
+    assert of.to_commit() is None
+    assert of.next_batch(2, 1_000_000, 7) is None
+    assert ["done"] == woken
