@@ -153,6 +153,10 @@ class BatchApp(faust.App):
         if self.crash_reason is None:
             super()._crash(reason)
 
+    def is_waiting(self, tp: TP) -> bool:  # noqa: ARG002  # for who overrides it
+        """Does the batch in work of *tp* wait for somebody else, on purpose? Then the partition is no stall."""
+        return False
+
     @property
     def batch_consumer(self) -> Consumer:
         """The consumer of this app."""

@@ -59,10 +59,6 @@ class RecordBatch(ConsumerMessage):
         self.state = "given back"
         self._track.wake()
 
-    def waits(self) -> None:
-        """Work on the batch waits for somebody else, and knows it: that is no stall."""
-        self._track.waits += 1
-
     def done(self) -> None:
         """All effects of the batch are durable: its end may be committed, and the next batch may come."""
         self.state = "done"
@@ -149,8 +145,6 @@ class Track:
         self.hold = Hold()
         self.batch: RecordBatch | None = None
         self.alive = True
-        # Counts up while the work on a batch says that it waits.
-        self.waits = 0
         self.wake = wake
 
     @property

@@ -38,18 +38,16 @@ async def watch_progress(consumer: Consumer) -> None:
 def _progress(consumer: Consumer) -> object:
     """A value that changes when something moves."""
     recovery = internals.recovery_of(consumer.app)
-    tracks = {
-        tp: (track.committed, track.finished, len(track.hold), track.waits) for tp, track in consumer.tracks().items()
-    }
+    tracks = {tp: (track.committed, track.finished, len(track.hold)) for tp, track in consumer.tracks().items()}
     offsets = dict(recovery.active_offsets)
     return consumer.is_ready, consumer.app.consumer_generation_id, offsets, tracks
 
 
 async def _is_idle(consumer: Consumer) -> bool:
-    """Everything that is there was read and is done."""
+    """Everything that is there was read and is done, or waits for somebody else on purpose."""
     if not consumer.is_ready:
         return not consumer.app.rebalancing and not consumer.assignment()
-    tracks = dict(consumer.tracks())
+    tracks = {tp: track for tp, track in consumer.tracks().items() if not consumer.app.is_waiting(tp)}
     if any(track.hold or track.taken for track in tracks.values()):
         return False
     try:
