@@ -167,7 +167,7 @@ def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter
 
 
 async def _score(app: ScoreApp, stop: asyncio.Event) -> None:
-    from pql_stream.stream.app import run_app  # noqa: PLC0415 - as above
+    from pql_stream.stream.running import run_app  # noqa: PLC0415 - as above
 
     await run_app(app, stop)
 

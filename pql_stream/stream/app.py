@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from pql_stream.stream.changes_log import ChangesLog
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.leads import Leads
-from pql_stream.stream.metrics import Meter, PartitionId
+from pql_stream.stream.metrics import Meter
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Guarantee, Pipeline, Ports
-from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
+from pql_stream.stream.progress import ProgressReporter
+from pql_stream.stream.running import report_progress
 from pql_stream.stream.scorer import Scorer
 from pql_stream.stream.transport import (
     BatchApp,
@@ -69,7 +69,7 @@ class ScoreApp(BatchApp):
         super().__init__(
             prefixed(APP_ID, settings.prefix),
             connection=settings.connection,
-            settings=_transport_settings(settings),
+            settings=TransportSettings.of_session(settings.session_timeout_s, guarantee=settings.guarantee),
             store=STORES[settings.store],
             datadir=str(settings.data_dir),
             consumer_group_instance_id=settings.instance_id,
@@ -136,52 +136,5 @@ class ScoreApp(BatchApp):
         own = [WriterService(writer, loop=self.loop, beacon=self.beacon) for writer in self._writers]
         return [*own, *super().on_init_dependencies()]
 
-    @property
-    def is_ready(self) -> bool:
-        """Partitions are assigned, their rows recovered, and records handed out."""
-        return self.batch_consumer.is_ready
-
     async def _report_progress(self) -> None:
-        while not self.should_stop:
-            await self.sleep(REPORT_EVERY_S)
-            consumer = self.batch_consumer
-            positions = {
-                PartitionId(tp.topic, tp.partition): Position(track.reached, consumer.highwater(tp) or 0)
-                for tp, track in consumer.tracks().items()
-            }
-            self._progress.report(positions)
-
-
-async def run_app(app: ScoreApp, stop: asyncio.Event) -> None:
-    """
-    Run *app* until *stop* is set: then finish the batches in work, commit, leave the group.
-
-    Raises:
-        BaseException: what the app crashed of.
-    """
-    await app.start()
-    try:
-        await app.wait_for_stopped(stop.wait())
-    finally:
-        await app.stop()
-    if app.crash_reason is not None:
-        raise app.crash_reason
-
-
-def _transport_settings(settings: ScoreSettings) -> TransportSettings:
-    """
-    Times that follow from the session timeout.
-
-    Faust's defaults of 60 s make a join take up to a minute. A rebalance may take twice the session; a
-    worker waits for its batch in work for less than that, and is stalled when nothing moves for longer.
-    """
-    session_timeout_s = settings.session_timeout_s
-    return TransportSettings(
-        guarantee=settings.guarantee,
-        session_timeout_s=session_timeout_s,
-        heartbeat_interval_s=session_timeout_s / 10,
-        lease_margin_s=session_timeout_s / 5,
-        rebalance_timeout_s=session_timeout_s * 2,
-        revoke_timeout_s=session_timeout_s,
-        stall_timeout_s=session_timeout_s * 6,
-    )
+        await report_progress(self, self._progress)

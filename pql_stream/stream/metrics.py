@@ -82,14 +82,21 @@ class PartitionProgress:
     committed_at_s: float
 
 
-class Meter(Protocol):
+class PartitionMeter(Protocol):
+    """Takes where the partitions of one app are. Never raises, never waits."""
+
+    def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
+        """A rebalance ended at *at_s* (seconds since 1970) and these are all the partitions we own."""
+
+    def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
+        """Where these partitions are; called after commits, and once in a while when there are none."""
+
+
+class Meter(PartitionMeter, Protocol):
     """Takes the numbers of one worker. Never raises, never waits."""
 
     def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Scoring runs by this pack from now on; *sha256* is of its file, in hexadecimal."""
-
-    def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
-        """A rebalance ended at *at_s* (seconds since 1970) and these are all the partitions we own."""
 
     def recovery_started(self) -> None:
         """Table rows are being read back from the changelog; nothing is scored meanwhile."""
@@ -99,9 +106,6 @@ class Meter(Protocol):
 
     def batch_done(self, report: BatchReport) -> None:
         """A batch's effects are acknowledged."""
-
-    def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
-        """Where these partitions are; called after commits, and once in a while when there are none."""
 
 
 class NoMeter:

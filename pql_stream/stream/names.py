@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 APP_ID = "pql-score"
 """Id of the Faust app that scores, and its consumer group."""
+DELIVER_APP_ID = "pql-deliver"
+"""Id of the Faust app that delivers, and its consumer group."""
 
 PRODUCT_ACTIVITY = "product-activity"
 PRODUCT_ACTIVITY_REKEYED = "product-activity-rekeyed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from pql_stream.stream.metrics import Meter, PartitionId, PartitionProgress
+from pql_stream.stream.metrics import PartitionId, PartitionMeter, PartitionProgress
 
 REPORT_EVERY_S = 2.0
 
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 class ProgressReporter:
     """Takes what batches say and what the transport knows, and tells the meter. *clock*: seconds since 1970."""
 
-    def __init__(self, meter: Meter, clock: Callable[[], float]) -> None:
+    def __init__(self, meter: PartitionMeter, clock: Callable[[], float]) -> None:
         self._meter = meter
         self._clock = clock
         self._record_at_s: dict[PartitionId, float] = {}

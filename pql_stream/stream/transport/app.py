@@ -158,6 +158,11 @@ class BatchApp(faust.App):
         return False
 
     @property
+    def is_ready(self) -> bool:
+        """Partitions are assigned, their rows recovered, and records handed out."""
+        return self.batch_consumer.is_ready
+
+    @property
     def batch_consumer(self) -> Consumer:
         """The consumer of this app."""
         return cast("Consumer", self.consumer)

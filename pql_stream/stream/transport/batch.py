@@ -21,6 +21,8 @@ class RecordBatch(ConsumerMessage):
     of the last record.
     """
 
+    generation_id: int
+
     def __init__(self, tp: TP, records: Sequence[SourceRecord], offset: int, generation: int, track: Track) -> None:
         timestamp_s = records[-1].timestamp / 1000.0 if records else 0.0
         super().__init__(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 Guarantee = Literal["at_least_once", "exactly_once"]
 
 _MIB = 1024 * 1024
+BATCH_RECORDS_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class TransportSettings:
     fetch_bytes_max: int = _MIB
     # The size of a batch. A partition has at most one batch in work and one filling, so twice this is what it
     # takes of memory, plus the chunk by which a poll overshoots and one fetch.
-    batch_records_max: int = 5_000
+    batch_records_max: int = BATCH_RECORDS_MAX
     batch_bytes_max: int = 8 * _MIB
     commit_interval_s: float = 0.5
     session_timeout_s: float = 20.0
@@ -48,6 +49,31 @@ class TransportSettings:
             raise ValueError("session_timeout_s is at most rebalance_timeout_s")
         if not self.revoke_timeout_s < self.rebalance_timeout_s < self.stall_timeout_s:
             raise ValueError("revoke_timeout_s < rebalance_timeout_s < stall_timeout_s is needed")
+
+    @classmethod
+    def of_session(
+        cls,
+        session_timeout_s: float,
+        *,
+        guarantee: Guarantee = "at_least_once",
+        batch_records_max: int = BATCH_RECORDS_MAX,
+    ) -> Self:
+        """
+        Times that follow from the session timeout.
+
+        Faust's defaults of 60 s make a join take up to a minute. A rebalance may take twice the session; a
+        worker waits for its batch in work for less than that, and is stalled when nothing moves for longer.
+        """
+        return cls(
+            guarantee=guarantee,
+            batch_records_max=batch_records_max,
+            session_timeout_s=session_timeout_s,
+            heartbeat_interval_s=session_timeout_s / 10,
+            lease_margin_s=session_timeout_s / 5,
+            rebalance_timeout_s=session_timeout_s * 2,
+            revoke_timeout_s=session_timeout_s,
+            stall_timeout_s=session_timeout_s * 6,
+        )
 
     @property
     def lease_s(self) -> float:

@@ -1,0 +1,193 @@
+"""
+The Faust app `deliver`: routes what scoring published to the topics of the sinks, and delivers from those.
+
+One agent dispatches; each sink has one for its deliveries and one for those that wait alone, so that no sink waits
+for another, nor for what is parked. Importing this module imports Faust.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from faust.types import TP
+from faust.types.streams import StreamT
+
+from pql_stream.core.routes import RecordKind, Route
+from pql_stream.delivery.breaker import Breaker
+from pql_stream.delivery.deliverer import Deliverer
+from pql_stream.delivery.dispatching import dispatch
+from pql_stream.delivery.ledger import Ledger
+from pql_stream.delivery.limits import Limiter
+from pql_stream.delivery.outlet import Outlet
+from pql_stream.delivery.ports import DeliveryMeter, Ports, Profiles, SinkTopics
+from pql_stream.delivery.settings import DeliverySettings
+from pql_stream.delivery.sink import Sink
+from pql_stream.stream.connection import Connection
+from pql_stream.stream.metrics import PartitionMeter
+from pql_stream.stream.names import DELIVER_APP_ID, PQL_QUALIFIED, SCORE_CHANGED, prefixed
+from pql_stream.stream.progress import ProgressReporter
+from pql_stream.stream.running import report_progress
+from pql_stream.stream.transport import (
+    BatchApp,
+    GaveWay,
+    Lease,
+    RecordBatch,
+    RecordWriter,
+    TransportSettings,
+    work,
+)
+from pql_stream.wire.records import OutRecord
+
+BATCH_RECORDS_MAX = 500
+"""
+Of one batch. What is in work when a worker dies is looked at again, and a batch is done when its slowest lead is:
+smaller than for scoring, which works on a thousand times as many records.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkPlan:
+    """One sink as this worker delivers to it."""
+
+    name: str
+    sink: Sink
+    topics: SinkTopics
+    settings: DeliverySettings
+    breaker: Breaker
+    ledger: Ledger
+    limiter: Limiter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverSettings:
+    """
+    What the app needs to know, from settings and from the cluster.
+
+    *owner* names this process in the ledgers: no other, before or after it, has the same name. *log_bug* takes the
+    traceback of what our own code failed on.
+    """
+
+    connection: Connection
+    prefix: str
+    routes: Sequence[Route]
+    sinks: Sequence[SinkPlan]
+    profiles: Profiles
+    data_dir: Path
+    owner: str
+    session_timeout_s: float
+    instance_id: str | None
+    log_bug: Callable[[str], None]
+
+
+class _Outputs:
+    """The way out of the app: in order, acknowledged, and only while the partitions are surely ours."""
+
+    def __init__(self, writer: RecordWriter, lease: Lease) -> None:
+        self._writer = writer
+        self._lease = lease
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        """
+        Send *records*; returns when all are acknowledged.
+
+        Raises:
+            StreamLost: the partitions may have another owner by now.
+        """
+        await self._lease.confirm()
+        await self._writer.send(topic, partition, records)
+
+
+class DeliverApp(BatchApp):
+    """Delivers what one cluster's scoring published."""
+
+    def __init__(self, settings: DeliverSettings, meter: DeliveryMeter, partitions: PartitionMeter) -> None:
+        super().__init__(
+            prefixed(DELIVER_APP_ID, settings.prefix),
+            connection=settings.connection,
+            settings=TransportSettings.of_session(settings.session_timeout_s, batch_records_max=BATCH_RECORDS_MAX),
+            datadir=str(settings.data_dir),
+            consumer_group_instance_id=settings.instance_id,
+        )
+        self._settings = settings
+        self._outputs = _Outputs(self.writer, self.lease)
+        self._progress = ProgressReporter(partitions, time.time)
+        self._deliverers: dict[str, Deliverer] = {}
+        self._kinds: dict[str, RecordKind] = {
+            prefixed(kind, settings.prefix): cast("RecordKind", kind) for kind in (SCORE_CHANGED, PQL_QUALIFIED)
+        }
+        self._topics = {plan.name: plan.topics for plan in settings.sinks}
+
+        async def dispatching(stream: StreamT[RecordBatch]) -> None:
+            await work(self, stream, self._dispatch)
+
+        self.agent(self.batch_topic(*self._kinds), name="dispatch")(dispatching)
+        for plan in settings.sinks:
+            self._add_sink(plan, self._outlet(plan, meter))
+        self.task(self._report_progress)
+
+    def is_waiting(self, tp: TP) -> bool:
+        """A destination that is away, or a delivery that is not due, holds up a partition on purpose."""
+        deliverer = self._deliverers.get(tp.topic)
+        return deliverer is not None and deliverer.waits(tp.topic, tp.partition)
+
+    def _outlet(self, plan: SinkPlan, meter: DeliveryMeter) -> Outlet:
+        settings = self._settings
+        ports = Ports(
+            ledger=plan.ledger,
+            limiter=plan.limiter,
+            outputs=self._outputs,
+            profiles=settings.profiles,
+            meter=meter,
+            log_bug=settings.log_bug,
+            monotonic_s=time.monotonic,
+            time_ms=lambda: int(time.time() * 1000),
+            sleep=asyncio.sleep,
+            chance=random.random,
+        )
+        return Outlet(
+            name=plan.name,
+            sink=plan.sink,
+            topics=plan.topics,
+            owner=settings.owner,
+            settings=plan.settings,
+            breaker=plan.breaker,
+            ports=ports,
+        )
+
+    def _add_sink(self, plan: SinkPlan, outlet: Outlet) -> None:
+        deliverer = Deliverer(outlet)
+
+        async def handle(batch: RecordBatch) -> None:
+            if await deliverer.handle(batch, self.giving_way) == "gave_way":
+                raise GaveWay
+            self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
+
+        # Two agents: what waits alone may wait for an hour, and must not hold up what can go out now.
+        for topic in (plan.topics.deliveries, plan.topics.parked):
+
+            async def delivering(stream: StreamT[RecordBatch]) -> None:
+                await work(self, stream, handle)
+
+            self._deliverers[topic] = deliverer
+            self.agent(self.batch_topic(topic), name=topic)(delivering)
+
+    async def _dispatch(self, batch: RecordBatch) -> None:
+        """Write the deliveries of *batch*; a repeat of it writes the same, and the ledger knows them."""
+        dispatched = dispatch(self._kinds[batch.topic], batch.records, self._settings.routes)
+        for bug in dispatched.bugs:
+            self._settings.log_bug(bug)
+        sends = [
+            self._outputs.send(self._topics[sink].deliveries, batch.partition, records)
+            for sink, records in dispatched.deliveries.items()
+        ]
+        await asyncio.gather(*sends)
+        self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
+
+    async def _report_progress(self) -> None:
+        await report_progress(self, self._progress)
