@@ -5,7 +5,7 @@ import pytest
 
 from pql_stream.errors import PqlError
 from pql_stream.ops.http import Health, HttpServer
-from pql_stream.ops.metrics import PrometheusMeter
+from pql_stream.ops.metrics.page import MetricsPage
 
 
 class Probes:
@@ -35,7 +35,7 @@ def server_on(port, probes, host="127.0.0.1"):
     return HttpServer(
         host=host,
         port=port,
-        render=PrometheusMeter([]).render,
+        render=MetricsPage().render,
         live=lambda: probes.live,
         ready=lambda: probes.ready,
     )

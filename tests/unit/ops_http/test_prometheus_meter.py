@@ -4,7 +4,8 @@ import pytest
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from pql_stream.ops.metrics import PrometheusMeter
+from pql_stream.ops.metrics.page import MetricsPage
+from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.stream.metrics import (
     BatchReport,
     Meter,
@@ -24,12 +25,12 @@ THERE = PartitionId("product-activity", 1)
 @pytest.fixture
 def meter():
     """A meter that knows one event name, at a clock that stands."""
-    return PrometheusMeter(["feature_used"], clock=lambda: NOW_S)
+    return PrometheusMeter(MetricsPage(clock=lambda: NOW_S), ["feature_used"])
 
 
 def samples(meter, name):
     """Label values (in the order of the label names) -> value, of one sample name."""
-    page, _ = meter.render("text/plain")
+    page, _ = meter.page.render("text/plain")
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
         for family in text_parser.text_string_to_metric_families(page.decode())
@@ -96,7 +97,7 @@ def test_event_names_from_outside_make_no_series(meter):
         ("other", "live", "product-activity"): 10_000.0,
         ("feature_used", "live", "product-activity"): 2.0,
     } == consumed
-    page, _ = meter.render("")
+    page, _ = meter.page.render("")
     families = text_parser.text_string_to_metric_families(page.decode())
     assert 100 > sum(len(family.samples) for family in families)
 
@@ -120,7 +121,7 @@ def test_lag_in_seconds_follows_the_clock():
     While records wait, the lag in seconds grows by itself; with none waiting it is 0.
     """
     now_s = [NOW_S]
-    meter = PrometheusMeter([], clock=lambda: now_s[0])
+    meter = PrometheusMeter(MetricsPage(clock=lambda: now_s[0]), [])
     meter.assigned([HERE, THERE], 900.0)
     behind = PartitionProgress(lag_records=7, record_at_s=940.0, committed_at_s=990.0)
     done = PartitionProgress(lag_records=0, record_at_s=10.0, committed_at_s=20.0)
@@ -165,6 +166,22 @@ def test_a_partition_that_stays_keeps_its_progress(meter):
     )
 
 
+def test_two_apps_share_a_page():
+    """
+    What the app `deliver` owns stands beside what `score` owns, and neither forgets the other's at a rebalance.
+    """
+    page = MetricsPage(clock=lambda: NOW_S)
+    meter, delivers = PrometheusMeter(page, []), page.partitions()
+    meter.assigned([HERE], 400.0)
+    delivers.assigned([PartitionId("delivery-crm", 0)], 500.0)
+    meter.assigned([HERE], 600.0)
+
+    assert {("0", "product-activity"): 400.0, ("0", "delivery-crm"): 500.0} == samples(
+        meter, "pql_consumer_progress_timestamp_seconds"
+    )
+    assert {(): 3.0} == samples(meter, "pql_rebalances_total")
+
+
 def test_recovery_is_visible(meter):
     """
     The gauge is 1 exactly while rows are read back.
@@ -181,7 +198,7 @@ def test_two_meters_do_not_meet():
     """
     Each meter has its own registry, so a second worker in the process starts from nothing.
     """
-    first, second = PrometheusMeter([]), PrometheusMeter([])
+    first, second = PrometheusMeter(MetricsPage(), []), PrometheusMeter(MetricsPage(), [])
     first.batch_done(batch(leads_evaluated=1))
 
     assert {} == samples(second, "pql_leads_evaluated_total")
@@ -192,8 +209,8 @@ def test_openmetrics_when_asked_else_text(meter):
     The Accept header picks the format; both parse, and neither has `_created` noise.
     """
     meter.batch_done(batch(accepted={"feature_used": 1}, event_to_score_s={1.0: 1}))
-    open_page, open_type = meter.render("application/openmetrics-text; version=1.0.0")
-    text_page, text_type = meter.render("")
+    open_page, open_type = meter.page.render("application/openmetrics-text; version=1.0.0")
+    text_page, text_type = meter.page.render("")
 
     assert open_type.startswith("application/openmetrics-text")
     assert text_type.startswith("text/plain")
@@ -207,14 +224,14 @@ def test_names_keep_the_rules(meter):
     Every metric of ours has the prefix, and every histogram is in a base unit.
     """
     meter.pack_loaded("pql-100", 1, "ab12", ["silver"])
-    families = list(meter.registry.collect())
+    families = list(meter.page.registry.collect())
 
     assert [] == [family.name for family in families if not family.name.startswith(("pql_", "process_"))]
     histograms = [family.name for family in families if family.type == "histogram"]
     assert [] == [name for name in histograms if not name.endswith(("_seconds", "_records"))]
 
 
-@pytest.mark.parametrize("make", [NoMeter, lambda: PrometheusMeter([])], ids=["none", "prometheus"])
+@pytest.mark.parametrize("make", [NoMeter, lambda: PrometheusMeter(MetricsPage(), [])], ids=["none", "prometheus"])
 def test_every_meter_takes_every_call(make):
     """
     The worker can be handed any meter: all calls of the port are taken.

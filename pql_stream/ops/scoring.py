@@ -1,0 +1,92 @@
+"""Makes the app that scores: the cluster and the state are looked at first, then Faust is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from pql_stream.core.packs import CompiledPack
+from pql_stream.ops.cluster_wait import when_there
+from pql_stream.ops.connecting import connection_of
+from pql_stream.ops.metrics.page import MetricsPage
+from pql_stream.ops.metrics.scoring import PrometheusMeter
+from pql_stream.ops.preflight import (
+    ClusterShape,
+    PackIdentity,
+    StateIdentity,
+    check_changelog,
+    claim_state,
+    read_shape,
+)
+from pql_stream.ops.settings import Settings
+from pql_stream.stream.names import APP_ID, prefixed
+from pql_stream.wire.packs import dump_pack
+
+if TYPE_CHECKING:
+    from pql_stream.stream.app import ScoreApp
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+async def scoring_app(
+    settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event
+) -> ScoreApp | None:
+    """
+    The app, as soon as the cluster answers; None when *stop* comes first.
+
+    Raises:
+        PqlError: somebody has to act before it can run.
+    """
+    shape = await when_there(lambda: _checked_shape(settings, pack), stop)
+    if shape is None:
+        return None
+    # After the look at the cluster: a directory that is claimed for a pack that the cluster refuses would
+    # refuse the right pack later.
+    if settings.store == "rocksdb":
+        app_id = prefixed(APP_ID, settings.topic_prefix)
+        claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
+    meter = PrometheusMeter(page, (words.replace(" ", "_") for words in pack.event_words))
+    meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
+    return _make_app(settings, pack, shape, meter)
+
+
+def _pack_sha256(pack: CompiledPack) -> str:
+    """Of what the pack says, not of how its file is laid out."""
+    return sha256(orjson.dumps(dump_pack(pack.pack), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _checked_shape(settings: Settings, pack: CompiledPack) -> ClusterShape:
+    """The cluster's partition counts, if its topics fit together and its state is of *pack*."""
+    client_config, prefix = settings.kafka_client_config(), settings.topic_prefix
+    shape = read_shape(client_config, prefix)
+    check_changelog(client_config, prefix, shape.partitions, PackIdentity(pack.name, pack.version))
+    return shape
+
+
+def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter: PrometheusMeter) -> ScoreApp:
+    # Faust reads the command line when it is imported.
+    sys.argv = sys.argv[:1]
+    from pql_stream.stream.app import ScoreApp, ScoreSettings  # noqa: PLC0415 - the line above must come first
+
+    return ScoreApp(
+        ScoreSettings(
+            connection=connection_of(settings),
+            prefix=settings.topic_prefix,
+            pack=pack,
+            partitions=shape.partitions,
+            dead_letter_partitions=shape.dead_letter_partitions,
+            leads_kept=settings.leads_kept,
+            store=settings.store,
+            data_dir=settings.data_dir,
+            guarantee=settings.processing_guarantee,
+            session_timeout_s=settings.session_timeout_s,
+            instance_id=settings.instance_id,
+            log_bug=lambda trace: log.error("internal_error", traceback=trace),
+        ),
+        meter,
+    )
