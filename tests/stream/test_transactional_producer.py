@@ -195,6 +195,28 @@ async def test_a_producer_can_be_stopped_while_a_commit_is_refused(kafka, topic,
     assert not any(connection.connected() for connection in old._producer.client._conns.values())
 
 
+async def test_work_on_a_producer_that_was_stopped_learns_that_the_partition_is_lost(kafka, make, topic):
+    """
+    A worker that ends lets go of all partitions while batches of other ones are at work: each step of theirs says
+    so, nothing is written, and what was written before is taken back.
+    """
+    producer = await make()
+    await producer.begin()
+    await producer.send(topic, 0, records(b"open"))
+    await producer.stop()
+    steps = [
+        producer.begin,
+        lambda: producer.send(topic, 0, records(b"late")),
+        lambda: producer.add_offset(TP(topic, 0), 1),
+        producer.commit,
+    ]
+    for step in steps:
+        with pytest.raises(StreamLost):
+            await step()
+
+    assert [] == await seen(kafka.bootstrap, topic)
+
+
 def hold_end(producer: TransactionalProducer) -> tuple[asyncio.Event, asyncio.Event]:
     """The end of a transaction of *producer* sets the first event, and waits for the second."""
     asked, answered = asyncio.Event(), asyncio.Event()
