@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.transaction import EndTxnRequest
 from faust.types import TP
 
 from pql_stream.errors import RecordTooLarge, StreamLost
@@ -166,6 +167,70 @@ async def test_a_fenced_producer_leaves_no_error_that_nobody_heard(kafka, topic,
     gc.collect()
 
     assert [] == logged
+
+
+async def test_a_producer_can_be_stopped_while_a_commit_is_refused(kafka, topic, topic_prefix):
+    """
+    A worker lets go of a partition while the broker refuses its commit: that is told to who committed, and the
+    connections are closed.
+    """
+    connection = Connection(bootstrap=kafka.bootstrap)
+    old, heir = (TransactionalProducer(connection, topic_prefix + "id", topic_prefix) for _ in range(2))
+    asked, answered = hold_end(old)
+    await old.start()
+    await old.begin()
+    await old.send(topic, 0, records(b"old"))
+    await heir.start()
+    committing = asyncio.ensure_future(old.commit())
+    await asked.wait()
+    stopping = asyncio.ensure_future(old.stop())
+    while not old._producer._sender.sender_task.cancelling():  # noqa: ASYNC110  # a task has no event for that
+        await asyncio.sleep(0)
+    answered.set()
+    with pytest.raises(StreamLost):
+        await committing
+    await stopping
+    await heir.stop()
+
+    assert not any(connection.connected() for connection in old._producer.client._conns.values())
+
+
+async def test_work_on_a_producer_that_was_stopped_learns_that_the_partition_is_lost(kafka, make, topic):
+    """
+    A worker that ends lets go of all partitions while batches of other ones are at work: each step of theirs says
+    so, nothing is written, and what was written before is taken back.
+    """
+    producer = await make()
+    await producer.begin()
+    await producer.send(topic, 0, records(b"open"))
+    await producer.stop()
+    steps = [
+        producer.begin,
+        lambda: producer.send(topic, 0, records(b"late")),
+        lambda: producer.add_offset(TP(topic, 0), 1),
+        producer.commit,
+    ]
+    for step in steps:
+        with pytest.raises(StreamLost):
+            await step()
+
+    assert [] == await seen(kafka.bootstrap, topic)
+
+
+def hold_end(producer: TransactionalProducer) -> tuple[asyncio.Event, asyncio.Event]:
+    """The end of a transaction of *producer* sets the first event, and waits for the second."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+    client = producer._producer.client
+    send = client.send
+
+    async def held(node_id: int, request: object, **options: object) -> object:
+        if isinstance(request, EndTxnRequest):
+            asked.set()
+            await answered.wait()
+        return await send(node_id, request, **options)
+
+    client.send = held
+    return asked, answered
 
 
 async def test_a_refused_record_spoils_neither_its_transaction_nor_the_next(kafka, make, topic):

@@ -41,6 +41,7 @@ class TransactionalProducer:
         self._id = transactional_id
         self._group = group
         self._unanswered = False
+        self._let_go = False
         self._producer = AIOKafkaProducer(
             **connection.client_options(),
             transactional_id=transactional_id,
@@ -77,15 +78,34 @@ class TransactionalProducer:
                 return
 
     async def stop(self) -> None:
-        """Disconnect; a transaction that is open is aborted if that is soon done, so that nobody waits for it."""
+        """
+        Disconnect; a transaction that is open is aborted if that is soon done, so that nobody waits for it.
+
+        Whoever is still at work on it learns at the next step that the partition is lost.
+        """
+        self._let_go = True
         if internals.may_abort(self._producer):
             with suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_ABORT_S):
                     await self._producer.abort_transaction()
-        await self._producer.stop()
+        try:
+            await self._producer.stop()
+        except KafkaError:
+            # What ended a commit that was under way: who waits for that commit hears it. aiokafka is not through then.
+            await self._producer.client.close()
+
+    def _check_held(self) -> None:
+        if self._let_go:
+            raise StreamLost(f"{self._id} was let go", why="the worker hands its partitions over, or ends")
 
     async def begin(self) -> None:
-        """Begin a transaction."""
+        """
+        Begin a transaction.
+
+        Raises:
+            StreamLost: the producer was stopped.
+        """
+        self._check_held()
         await self._producer.begin_transaction()
         internals.own_end_of_transaction(self._producer)
 
@@ -101,6 +121,7 @@ class TransactionalProducer:
         """
 
         async def send_some(some: Sequence[OutRecord]) -> Span:
+            self._check_held()
             builder = internals.new_batch(codec, BATCH_BYTES)
             try:
                 return await send_batch(self._producer, builder, topic, partition, some)
@@ -114,7 +135,13 @@ class TransactionalProducer:
         return await send_in_order(topic, records, send_some)
 
     async def add_offset(self, tp: TP, offset: int) -> None:
-        """Let the group's offset of *tp* be *offset* when the transaction is committed."""
+        """
+        Let the group's offset of *tp* be *offset* when the transaction is committed.
+
+        Raises:
+            PqlError: the transaction cannot be committed any more.
+        """
+        self._check_held()
         try:
             await self._producer.send_offsets_to_transaction({internals.topic_partition(tp): offset}, self._group)
         except KafkaError as exc:
@@ -129,6 +156,7 @@ class TransactionalProducer:
         Raises:
             PqlError: it is not committed, or that is not known.
         """
+        self._check_held()
         try:
             await self._producer.commit_transaction()
         except KafkaError as exc:
