@@ -31,7 +31,7 @@ What a template makes. *line*: one line of plain text, for a header or a title; 
 written into the elements.
 """
 
-CHARS_MAX: dict[Kind, int] = {"line": 250, "text": 50_000, "slack": 12_000, "html": 400_000}
+CHARS_MAX: dict[Kind, int] = {"line": 250, "text": 50_000, "slack": 50_000, "html": 400_000}
 """A line is cut there; of the other kinds a longer one is refused, for half a document is none."""
 
 SHIPPED = Path(__file__).parent / "shipped_templates"
