@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pql_stream.delivery.outcomes import Later, Outcome, Refused, RefusalReason, Unknown
+from pql_stream.delivery.outcomes import Later, Outcome, RefusalReason, Refused, Unknown
 from pql_stream.sinks.answers import outcome_of_status, retry_after_s
 from pql_stream.sinks.http import Answer
 

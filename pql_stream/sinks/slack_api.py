@@ -55,9 +55,7 @@ class SlackApi:
 
 
 async def look_for(api: SlackApi, channel: str, item: Item) -> Delivered | Later | None:
-    """
-    What an earlier attempt posted; None if it posted nothing, or the bot may not look. Later: Slack does not say now.
-    """
+    """What an earlier attempt posted; None if nothing, or the bot may not look. `Later`: Slack does not say now."""
     query = {
         "channel": channel,
         "include_all_metadata": "1",

@@ -7,7 +7,7 @@ It looks at what it gets as Slack does, as far as that is known: lengths, blocks
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -32,8 +32,8 @@ _BARE = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)")
 
 class FakeSlack:
     """
-    A running workspace with some *channels*. *scopes* are those of its one bot, *page* the messages a page of
-    history has at most.
+    A running workspace with some *channels*. `scopes` are those of its one bot, `page_max` the messages that a page
+    of history has at most, `bodies` every message that came, also those that were refused.
     """
 
     def __init__(self, channels: tuple[str, ...] = ("C-sales",)) -> None:
@@ -43,16 +43,13 @@ class FakeSlack:
         self.archived: set[str] = set()
         self.messages: dict[str, list[dict[str, Any]]] = {name: [] for name in (*channels, WEBHOOK_CHANNEL)}
         self.bodies: list[dict[str, Any]] = []
-        """Every message body that came, also of those that were refused."""
         self.page_max = 200
         self._server: FakeServer | None = None
         self._count = 0
 
     async def start(self) -> str:
         """Listen; the base URL, under which lie `/api` and `WEBHOOK_PATH`."""
-        self._server = await serve(
-            self._handle, self.faults, journal=self.journal, without_faults=("/api/auth.test",)
-        )
+        self._server = await serve(self._handle, self.faults, journal=self.journal, without_faults=("/api/auth.test",))
         return self._server.url
 
     async def close(self) -> None:
@@ -67,6 +64,9 @@ class FakeSlack:
             return web.Response(status=404, text="no_service")
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _not_ok("invalid_auth" if "Authorization" in request.headers else "not_authed")
+        return self._api(request, body)
+
+    def _api(self, request: web.Request, body: bytes) -> web.Response:
         match request.path:
             case "/api/auth.test":
                 return web.json_response({"ok": True, "team": "Fake", "user": "bot", "user_id": "U0"})
@@ -154,7 +154,7 @@ def _message_error(fields: Mapping[str, Any]) -> str:
         return "msg_too_long"
     if not isinstance(blocks, list) or len(blocks) > _BLOCKS_MAX or not all(map(_is_block, blocks)):
         return "invalid_blocks"
-    if sum(len(shown) for block in blocks for shown in _texts(block)) > _BLOCKS_CHARS_MAX:
+    if sum(len(block["text"]["text"]) for block in blocks) > _BLOCKS_CHARS_MAX:
         return "msg_blocks_too_long"
     metadata = fields.get("metadata", {"event_type": "none", "event_payload": {}})
     return "" if {"event_type", "event_payload"} <= metadata.keys() else "invalid_metadata_format"
@@ -171,7 +171,3 @@ def _is_block(block: Mapping[str, Any]) -> bool:
     if kind == "header":
         return text.get("type") == "plain_text"
     return text.get("type") == "mrkdwn" and not _BARE.search(_MARKED.sub("", shown))
-
-
-def _texts(block: Mapping[str, Any]) -> Iterator[str]:
-    yield block["text"]["text"]
