@@ -80,7 +80,12 @@ def mapping_for(item: Item, shipped: Mapping[str, str]) -> FieldMapping:
 
 def fields_of_item(item: Item) -> Fields:
     """All that a path can name: the record's fields, the lead's contact data as `profile.*`, and `delivery_id`."""
-    fields: dict[str, Scalar] = {**fields_of(item.delivery.record), "delivery_id": item.delivery.delivery_id}
+    return {**fields_of(item.delivery.record), "delivery_id": item.delivery.delivery_id, **contact_fields(item)}
+
+
+def contact_fields(item: Item) -> Fields:
+    """Only who the lead is, and nothing of its score: `lead_id` and `profile.*`."""
+    fields: dict[str, Scalar] = {"lead_id": item.delivery.lead_id}
     if item.profile is not None:
         for name, value in msgspec.structs.asdict(item.profile).items():
             fields[f"profile.{name}"] = value
