@@ -8,7 +8,6 @@ as a `Reply`, for whoever made the batch to read. Everything else is an outcome 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +30,7 @@ QUOTA_RETRY_S = 3600.0
 Where the account's midnight is not known: time zones lie at whole and half hours, so an hour is at worst that much
 too late, and 24 calls a day are harmless.
 """
+_ABOUT_INPUTS = frozenset({400, 409, 413})
 _DAY_S = 86_400.0
 _AFTER_MIDNIGHT_S = 60.0
 
@@ -59,8 +59,8 @@ class HubSpotApi:
     """
     Calls of one account.
 
-    *service_key* goes out as a bearer token and nowhere else: a service key, or the token of an app. *clock*: Unix
-    time in seconds.
+    *service_key* goes out as a bearer token and nowhere else: a service key, or the token of an app. *now_s* is the
+    Unix time.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class HubSpotApi:
         http: Http,
         service_key: str,
         *,
-        base_url: str = BASE_URL,
-        version: ApiVersion = "2026-09",
-        clock: Callable[[], float] = time.time,
+        base_url: str,
+        version: ApiVersion,
+        now_s: Callable[[], float],
     ) -> None:
         self._http = http
         self._headers = {
@@ -80,7 +80,7 @@ class HubSpotApi:
         }
         self._base_url = base_url.rstrip("/")
         self._version = version
-        self._clock = clock
+        self._now_s = now_s
         self.utc_offset_s: float | None = None
         """The account's, once somebody asked: its day ends at its own midnight."""
 
@@ -124,25 +124,30 @@ class HubSpotApi:
     def _read(self, answer: Answer) -> Reply | Outcome:
         decoded = answer.json()
         body = decoded if isinstance(decoded, Mapping) else {}
-        now_s = self._clock()
+        status = answer.status
+        if status in _ABOUT_INPUTS or (status == 404 and body.get("category") == "OBJECT_NOT_FOUND"):
+            return Reply(status, body)
+        outcome = self._wait(answer, body) or outcome_of_status(answer, now_s=self._now_s())
+        if outcome is None and decoded is not body:
+            return Unknown("an answer that is no JSON object")
+        return outcome or Reply(status, body)
+
+    def _wait(self, answer: Answer, body: Mapping[str, object]) -> Later | None:
+        """What HubSpot means by a status in its own way."""
+        now_s = self._now_s()
+        asked_s = retry_after_s(answer.headers, now_s)
         match answer.status:
-            case 400 | 409 | 413:
-                return Reply(answer.status, body)
-            case 404 if body.get("category") == "OBJECT_NOT_FOUND":
-                return Reply(answer.status, body)
+            case 404 | 410:
+                # Not of an input: a path that HubSpot serves no more, until somebody names another version.
+                return Later("unavailable", "sink", detail=f"status {answer.status}: no such call in {self._version}")
             case 423:
-                return Later("busy", "sink", retry_after_s(answer.headers, now_s) or LOCKED_S, "status 423")
+                return Later("busy", "sink", asked_s or LOCKED_S, "status 423")
             case 429 if body.get("policyName") == "DAILY":
-                after_s = retry_after_s(answer.headers, now_s) or self._until_midnight_s(now_s)
-                return Later("quota_used_up", "sink", after_s, "status 429 DAILY")
-            case 429:
-                return Later("rate_limited", "sink", retry_after_s(answer.headers, now_s), "status 429")
+                return Later("quota_used_up", "sink", asked_s or self._until_midnight_s(now_s), "status 429 DAILY")
             case 477:  # the account moves to another data centre
-                return Later("unavailable", "sink", retry_after_s(answer.headers, now_s), "status 477")
-            case status if 200 <= status <= 299 and not isinstance(decoded, Mapping):
-                return Unknown("an answer that is no JSON object")
+                return Later("unavailable", "sink", asked_s, "status 477")
             case _:
-                return outcome_of_status(answer, now_s=now_s) or Reply(answer.status, body)
+                return None
 
     def _until_midnight_s(self, now_s: float) -> float:
         if self.utc_offset_s is None:

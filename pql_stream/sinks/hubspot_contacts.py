@@ -118,8 +118,10 @@ class Contacts:
         if not isinstance(got, Reply):
             return {one.trace_id: got for one in contacts}
         ids = self._nobodys(got)
-        # Each record once: of two leads with one address, the first has it.
-        firsts = {ids.pop(email): one for one in contacts if (email := one.properties["email"].casefold()) in ids}
+        firsts: dict[str, Contact] = {}  # of two leads with one address, the first has it
+        for one in contacts:
+            if (record_id := ids.get(one.properties["email"].casefold())) is not None:
+                firsts.setdefault(record_id, one)
         inputs = [self._input(one, {"id": record_id}) for record_id, one in firsts.items()]
         return await send(self._api, self._api.objects_path("contacts", "batch/update"), inputs)
 

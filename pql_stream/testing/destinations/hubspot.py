@@ -87,9 +87,9 @@ class FakeHubSpot:
     inputs that are dropped without a word. *locked*: answers 423. *scopes_missing*: answers 403.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, journal: Journal | None = None) -> None:
         self.faults = FaultScript()
-        self.journal = Journal()
+        self.journal = Journal() if journal is None else journal
         self.account = Account(OWNERS)
         self.batches = Batches(self.account, self.journal)
         self.limits = Limits(clock)
@@ -101,9 +101,9 @@ class FakeHubSpot:
         """The base, without a slash at the end, once it is started."""
         self._server: FakeServer | None = None
 
-    async def start(self) -> FakeHubSpot:
-        """Listen on a free port of loopback."""
-        self._server = await serve(self._handle, self.faults)
+    async def start(self, *, without_faults: tuple[str, ...] = ()) -> FakeHubSpot:
+        """Listen on a free port of loopback; *without_faults* as `serve` says."""
+        self._server = await serve(self._handle, self.faults, journal=self.journal, without_faults=without_faults)
         self.url = self._server.url
         return self
 
@@ -113,7 +113,6 @@ class FakeHubSpot:
             await self._server.close()
 
     async def _handle(self, request: web.Request, body: bytes) -> web.Response:
-        self.journal.requests.append((request.method, request.path))
         answer = self._turned_away(request)
         if answer is None:
             try:
