@@ -42,9 +42,8 @@ class Call:
 
 class Limits:
     """
-    The account's limits: *ten_secondly* calls in any ten seconds, *daily* calls in all, None for no limit.
-
-    A new day does not come: the test says so, by raising *daily*.
+    The account's limits: *ten_secondly* calls in any ten seconds, *daily* calls until somebody calls `new_day`, None
+    for no limit.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -68,6 +67,11 @@ class Limits:
             return "TEN_SECONDLY_ROLLING"
         self._recent.append(now)
         return None
+
+    def new_day(self) -> None:
+        """Forget all calls."""
+        self._recent.clear()
+        self._today = 0
 
     def headers(self) -> dict[str, str]:
         """What every answer says about them."""

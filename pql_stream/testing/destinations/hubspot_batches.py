@@ -25,13 +25,14 @@ class Batches:
     Carries out batches on an account; what it accepts it notes in the journal.
 
     *partial*, *silent*: as `FakeHubSpot` says. *unsearchable*: ids of records that the search does not show, as it
-    does with records of the last seconds.
+    does with records of the last seconds. *traces_results* False: trace ids come back with errors only.
     """
 
     def __init__(self, account: Account, journal: Journal) -> None:
         self.partial = True
         self.silent: set[str] = set()
         self.unsearchable: set[str] = set()
+        self.traces_results = True
         self._account = account
         self._journal = journal
 
@@ -108,14 +109,14 @@ class Batches:
         same = not is_new and all(record.properties.get(name) == value for name, value in values.items())
         record.properties.update(values)
         self._note("contact", one, record, was_there=same)
-        return _result(one, record) | {"new": is_new}
+        return self._result(one, record) | {"new": is_new}
 
     def _write_task(self, objects: Objects, one: Json, record: Record | None) -> Json:
         values = cast("dict[str, str]", _properties(one))
         record = Record(self._account.new_id(), dict(values), tuple(_links(one)))
         objects.records[record.id] = record
         self._note("task", one, record, was_there=False)
-        return _result(one, record)
+        return self._result(one, record)
 
     def _note(self, kind: str, one: Json, record: Record, *, was_there: bool) -> None:
         about = self._account.contacts.records[record.linked[0][0]] if record.linked else record
@@ -129,6 +130,12 @@ class Batches:
                 was_there=was_there,
             )
         )
+
+    def _result(self, one: Json, record: Record) -> Json:
+        result: Json = {"id": record.id, "properties": dict(record.properties), "archived": False}
+        if self.traces_results and "objectWriteTraceId" in one:
+            result["objectWriteTraceId"] = one["objectWriteTraceId"]
+        return result
 
     def _read(self, objects: Objects, asked: Json) -> web.Response:
         key = str(asked["idProperty"])
@@ -202,13 +209,6 @@ def _links(one: Json) -> Iterable[tuple[str, int]]:
     for association in associations:
         for kind in association["types"]:
             yield association["to"]["id"], kind["associationTypeId"]
-
-
-def _result(one: Json, record: Record) -> Json:
-    result: Json = {"id": record.id, "properties": dict(record.properties), "archived": False}
-    if "objectWriteTraceId" in one:
-        result["objectWriteTraceId"] = one["objectWriteTraceId"]
-    return result
 
 
 def _holds(condition: Json, record: Record) -> bool:

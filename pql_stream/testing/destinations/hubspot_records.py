@@ -69,6 +69,11 @@ class Record:
     properties: dict[str, str]
     linked: tuple[tuple[str, int], ...] = ()
 
+    def values_of(self, name: str) -> list[str]:
+        """The value of a property, and of an e-mail address the others that the contact has, in lower case."""
+        others = self.properties.get("hs_additional_emails", "").split(";") if name == "email" else []
+        return [value.casefold() for value in (self.properties.get(name, ""), *others)]
+
 
 @dataclass(slots=True)
 class Objects:
@@ -81,10 +86,12 @@ class Objects:
     def by_property(self, name: str, value: str) -> Record | None:
         """The record whose unique property *name* is *value*; HubSpot compares without case."""
         wanted = value.casefold()
-        for record in self.records.values():
-            if record.properties.get(name, "").casefold() == wanted:
-                return record
-        return None
+        return next((record for record in self.records.values() if wanted in record.values_of(name)), None)
+
+    def add(self, record_id: str, properties: dict[str, str]) -> Record:
+        """Put a record there."""
+        record = self.records[record_id] = Record(record_id, properties)
+        return record
 
     def problem_with(self, values: Mapping[str, object], record_id: str | None) -> Problem | None:
         """What is wrong with writing *values* to the record *record_id* (None: a new one)."""
@@ -153,6 +160,7 @@ class Account:
                 Property("company"),
                 Property("jobtitle"),
                 Property("phone"),
+                Property("hs_additional_emails"),
             )
         )
         self.tasks = Objects(

@@ -76,9 +76,7 @@ class _TaskJournal(Journal):
 async def ready(fake: FakeHubSpot, *, without_faults: tuple[str, ...] = ()) -> FakeHubSpot:
     """*fake*, started, with the properties that the set-up makes."""
     await fake.start(without_faults=without_faults)
-    sink = open_hubspot(
-        HubSpotSettings(service_key=SERVICE_KEY, base_url=fake.url), Templates(), now_s=lambda: NOW_S
-    )
+    sink = open_hubspot(HubSpotSettings(service_key=SERVICE_KEY, base_url=fake.url), Templates(), now_s=lambda: NOW_S)
     await sink.set_up_properties()
     await sink.close()
     fake.calls.clear()
