@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pql_stream.delivery.outcomes import Later, Outcome, Refused
-from pql_stream.sinks.hubspot_api import HubSpotApi, Reply, objects_of
+from pql_stream.sinks.hubspot_api import HubSpotApi, Reply, objects_of, refused_by
 
 GROUP = "pql_stream"
 GROUP_LABEL = "Product-qualified lead"
@@ -148,7 +148,8 @@ async def _make(api: HubSpotApi, object_type: str, definitions: Sequence[Definit
         got = await api.call("POST", api.properties_path(object_type, step), body)
         if not isinstance(got, Reply):
             return got
-        errors = objects_of(got.body.get("errors"))
-        if not got.is_taken or errors:
+        if not got.is_taken:
             return got.refused()
+        for error in objects_of(got.body.get("errors")):
+            return refused_by(error, got.status)
     return None

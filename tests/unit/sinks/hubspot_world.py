@@ -23,10 +23,13 @@ class World:
     sinks: list[HubSpotSink] = field(default_factory=list)
     templates: Templates = field(default_factory=Templates)
 
-    def sink(self, *, total_timeout_s=30.0, **settings):
+    def sink(self, *, http=None, **settings):
         """A sink with *settings* that are not the default."""
         chosen = HubSpotSettings(**{"service_key": SERVICE_KEY, "base_url": self.fake.url, **settings})
-        sink = open_hubspot(chosen, self.templates, now_s=lambda: NOW_S, total_timeout_s=total_timeout_s)
+        if http is None:
+            sink = open_hubspot(chosen, self.templates, now_s=lambda: NOW_S)
+        else:
+            sink = HubSpotSink(chosen, self.templates, http, now_s=lambda: NOW_S)
         self.sinks.append(sink)
         return sink
 
@@ -89,7 +92,15 @@ def changed(number, *, delivery=None, score=78, tier="silver", options=None, **p
             {"rule": "community", "points": 4, "input": {"community_posts": 2, "feature_requests": 0}},
         ],
     }
-    return _item(number, "upsert", "score-changed", record, delivery, options, profile_fields)
+    return _item(
+        number,
+        record,
+        action="upsert",
+        of="score-changed",
+        delivery=delivery,
+        options=options,
+        profile_fields=profile_fields,
+    )
 
 
 def qualified(number, *, action="task", delivery=None, score=82.5, tier="gold", options=None, **profile_fields):
@@ -112,10 +123,18 @@ def qualified(number, *, action="task", delivery=None, score=82.5, tier="gold", 
         "reasons": ["Ran 12 workflows, <more> than most & growing"],
         "profile": {"team_size": 8},
     }
-    return _item(number, action, "pql-qualified", record, delivery, options, profile_fields)
+    return _item(
+        number,
+        record,
+        action=action,
+        of="pql-qualified",
+        delivery=delivery,
+        options=options,
+        profile_fields=profile_fields,
+    )
 
 
-def _item(number, action, of, record, delivery, options, profile_fields):
+def _item(number, record, *, action, of, delivery, options, profile_fields):
     return Item(
         Delivery(
             delivery_id=f"{number if delivery is None else delivery:032x}",

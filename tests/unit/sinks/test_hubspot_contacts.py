@@ -278,6 +278,18 @@ async def test_an_error_in_the_older_form(world):
     assert [Refused("invalid", "VALIDATION_ERROR INVALID_EMAIL email")] == outcomes
 
 
+async def test_an_error_in_a_broken_form(world):
+    """
+    A message that only begins like one with JSON is no exception.
+    """
+    body = b'{"category":"VALIDATION_ERROR","message":"Property values were not valid: [{"}'
+    world.fake.faults.then(Fault("status", status=400, body=body))
+
+    outcomes = await world.sink().deliver([changed(1)])
+
+    assert [Refused("invalid", "VALIDATION_ERROR")] == outcomes
+
+
 async def test_a_batch_that_is_too_large(world):
     """
     A 413 is about the batch: halves go through.

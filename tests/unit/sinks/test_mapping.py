@@ -17,6 +17,7 @@ from pql_stream.sinks.mapping import contact_fields, fields_of_item, mapping_for
         ("input.community.community_posts", 2),
         ("points.compliance", 10),
         ("groups.usage", 30),
+        ("points.time_to_first_value | score_after", 0),
         ("profile.email", "ada1@customer.example"),
         ("lead_id", "lead-1"),
         ("delivery_id", f"{1:032x}"),
