@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ megabytes. *no_op*: a friendly answer without an effect.
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One step of a script. *status*, *headers* and *body* are of kind "status"."""
+    """One step of a script. *status*, *headers* and *body* are of kind "status"; "no_op" has a *body* too, or "{}"."""
 
     kind: FaultKind
     status: int = 503
@@ -28,12 +29,18 @@ class Fault:
 
 
 class FaultScript:
-    """Faults to come, in order; None is a request that goes well. An empty script does nothing wrong."""
+    """
+    Faults to come, in order; None is a request that goes well. An empty script does nothing wrong.
+
+    *hanging* is set once a request hangs, *hung_up* once the client of such a request has closed its connection.
+    """
 
     def __init__(self) -> None:
         self._steps: deque[Fault | None] = deque()
         self.always: Fault | None = None
         """What happens when the script is over."""
+        self.hanging = asyncio.Event()
+        self.hung_up = asyncio.Event()
 
     def then(self, *steps: Fault | None) -> None:
         """Add *steps*."""

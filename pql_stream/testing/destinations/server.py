@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pql_stream.testing.destinations.faults import Fault, FaultScript
+from pql_stream.testing.destinations.journal import Journal
 
 _HUGE_BYTES = 64 * 1024 * 1024
 _PIECE = b"x" * 65_536
@@ -29,19 +30,34 @@ class FakeServer:
         await self._runner.cleanup()
 
 
-async def serve(handler: Handler, faults: FaultScript, *, body_bytes_max: int = 16 * 1024 * 1024) -> FakeServer:
-    """A server on a free port of 127.0.0.1 that hands every request to *handler*, and errs as *faults* says."""
+async def serve(
+    handler: Handler,
+    faults: FaultScript,
+    *,
+    journal: Journal | None = None,
+    without_faults: tuple[str, ...] = (),
+    body_bytes_max: int = 16 * 1024 * 1024,
+) -> FakeServer:
+    """
+    A server on a free port of 127.0.0.1 that hands every request to *handler*, and errs as *faults* says.
+
+    *journal* is told of every request. Requests whose path starts with one of *without_faults* (a token endpoint)
+    take no step of the script.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        fault = faults.next()
+        if journal is not None:
+            journal.requests.append((request.method, request.path))
+        fault = None if request.path.startswith(without_faults) else faults.next()
         if fault is None:
             return await handler(request, body)
-        return await _with_fault(fault, request, body, handler)
+        return await _with_fault(fault, faults, request, body, handler)
 
     app = web.Application(client_max_size=body_bytes_max)
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
+    # No access log: it would show the paths, and those of a webhook are secret.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -49,42 +65,49 @@ async def serve(handler: Handler, faults: FaultScript, *, body_bytes_max: int = 
     return FakeServer(f"http://{host}:{port}", runner)
 
 
-async def _with_fault(fault: Fault, request: web.Request, body: bytes, handler: Handler) -> web.StreamResponse:
+async def _with_fault(
+    fault: Fault, faults: FaultScript, request: web.Request, body: bytes, handler: Handler
+) -> web.StreamResponse:
     match fault.kind:
         case "status":
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
         case "no_op":
-            return web.json_response({})
+            return web.Response(body=fault.body or b"{}", content_type="application/json")
         case "hang_before":
-            return await _hang()
+            return await _hang(faults)
         case "close_before":
-            return _closed(request)
+            return _reset(request)
+        case "hang_after":
+            await handler(request, body)
+            return await _hang(faults)
         case _:
             answer = await handler(request, body)
-            return await _after_effect(fault, request, answer)
+            return await _spoilt(fault, request, answer)
 
 
-async def _after_effect(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
+async def _spoilt(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
     match fault.kind:
-        case "hang_after":
-            return await _hang()
         case "half_answer":
             return await _half(request, answer)
         case "garbage":
             return web.Response(status=answer.status, body=b"\x00\xff<html>{]", content_type="text/html")
         case "huge":
-            return await _huge(request)
+            return await _huge(request, answer)
         case _:
-            return _closed(request)
+            return _reset(request)
 
 
-async def _hang() -> web.StreamResponse:
+async def _hang(faults: FaultScript) -> web.StreamResponse:
     """No answer until the client, or the server, gives up: both cancel this."""
-    await asyncio.Event().wait()
+    faults.hanging.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        faults.hung_up.set()
     raise AssertionError
 
 
-def _closed(request: web.Request) -> web.StreamResponse:
+def _reset(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
@@ -95,11 +118,13 @@ async def _half(request: web.Request, answer: web.Response) -> web.StreamRespons
     half = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(body) + 10)})
     await half.prepare(request)
     await half.write(body)
-    return _closed(request)
+    if request.transport is not None:
+        request.transport.close()  # not abort(): what was written is to arrive
+    return half
 
 
-async def _huge(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
+async def _huge(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status)
     await response.prepare(request)
     for _ in range(_HUGE_BYTES // len(_PIECE)):
         await response.write(_PIECE)
