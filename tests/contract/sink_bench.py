@@ -29,10 +29,12 @@ class SinkBench(Protocol):
     A running fake and sinks that point at it.
 
     *faults* and *journal* are the fake's; they are of deliveries: a request for a token neither takes a step of the
-    script nor has an effect. Each good item has one effect. *secrets*: credentials that may show up nowhere. *is_http*: statuses and
-    headers make sense to it. *finds_repeats*: a repeat is recognised, by the destination (`traits.repeatable`) or
-    because the sink looks there for an item with `is_repeat`. *detects_no_op*: the destination says what it did, so
-    that a friendly answer without an effect can be told.
+    script nor has an effect. Each good item has one effect.
+
+    *secrets*: credentials that may show up nowhere. *is_http*: statuses and headers make sense to it.
+    *finds_repeats*: a repeat is recognised, by the destination (`traits.repeatable`) or because the sink looks there
+    for an item with `is_repeat`. *detects_no_op*: the destination says what it did, so that a friendly answer
+    without an effect can be told.
     """
 
     faults: FaultScript

@@ -186,7 +186,7 @@ async def test_connection_closed_after_the_effect(trial):
 
     assert [Unknown] == types_of(outcomes)
     assert once(items) == trial.effects()
-    assert [1] == [sum(effect.delivery_id == items[0].delivery.delivery_id for effect in trial.bench.journal.effects)]
+    assert 1 == len(trial.bench.journal.effects)
 
 
 @pytest.mark.parametrize("kind", ["half_answer", "garbage", "huge"])
@@ -371,7 +371,7 @@ async def test_check_of_good_credentials(trial):
     outcome = await trial.sink().check()
     trial.outcomes.append(outcome)
 
-    assert Delivered == type(outcome)
+    assert [Delivered] == types_of([outcome])
     assert [] == trial.bench.journal.effects
 
 
