@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from sink_bench import PERSONAL, SHORT_TIMEOUT_S, TOTAL_TIMEOUT_S, SinkBench, deliver_all
+from sink_benches.salesforce import SalesforceTaskBench, SalesforceUpsertBench
 from sink_benches.webhook import WebhookBench
 
 from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
@@ -14,6 +15,8 @@ from pql_stream.delivery.sink import Item, Sink
 from pql_stream.testing.destinations.faults import Fault
 
 SINK_BENCHES: dict[str, Callable[[], Awaitable[SinkBench]]] = {
+    "salesforce-task": SalesforceTaskBench.start,
+    "salesforce-upsert": SalesforceUpsertBench.start,
     "webhook": WebhookBench.start,
 }
 

@@ -24,6 +24,7 @@ from pql_stream.testing.destinations.salesforce_org import EXTERNAL_ID, FIELDS, 
 from pql_stream.testing.destinations.salesforce_soql import MalformedQuery, parse_query
 from pql_stream.testing.destinations.server import FakeServer, serve
 
+_TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _COLLECTION_MAX = 200
 _COMPOSITE_MAX = 25
@@ -58,8 +59,8 @@ class FakeSalesforce:
 
     def __init__(
         self,
-        journal: Journal,
         *,
+        journal: Journal | None = None,
         client_id: str = "fake-client",
         client_secret: str = "fake-secret",  # noqa: S107 - of a fake
         username: str = "integration@example.com",
@@ -68,7 +69,7 @@ class FakeSalesforce:
         calls_max: int = 100_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.journal = journal
+        self.journal = journal or Journal()
         self.faults = FaultScript()
         self.org = Org()
         self.received: list[Received] = []
@@ -80,12 +81,18 @@ class FakeSalesforce:
         self._app = (client_id, client_secret, username, public_key, audience)
         self._clock = clock
         self._url = ""
+        self._server: FakeServer | None = None
 
-    async def start(self) -> FakeServer:
-        """Listen on loopback."""
-        server = await serve(self.handle, self.faults)
-        self._url = server.url
-        return server
+    async def start(self) -> str:
+        """Listen on loopback; returns the base URL."""
+        self._server = await serve(self.handle, self.faults, journal=self.journal, without_faults=(_TOKEN_PATH,))
+        self._url = self._server.url
+        return self._url
+
+    async def close(self) -> None:
+        """Stop at once."""
+        if self._server is not None:
+            await self._server.close()
 
     def expire_token(self) -> None:
         """The session has ended: the next call is 401."""
@@ -98,8 +105,7 @@ class FakeSalesforce:
         text = body.decode()
         parsed = json.loads(text) if text and content_type == "application/json" else text
         self.received.append(Received(request.method, path, dict(request.query), dict(request.headers), parsed))
-        self.journal.requests.append((request.method, path))
-        if path == "/services/oauth2/token":
+        if path == _TOKEN_PATH:
             return self._token(request, text)
         status, reply = self._authorised(request, path, parsed)
         headers = {"Sforce-Limit-Info": f"api-usage={self.calls}/{self.calls_max}"}

@@ -29,8 +29,8 @@ class Query:
     limit: int | None
 
     def takes(self, record: Mapping[str, object]) -> bool:
-        """Does *record* meet every condition?"""
-        return all(record.get(field) in values for field, values in self.where.items())
+        """Does *record* meet every condition? Texts are compared without case, as Salesforce does."""
+        return all(_folded(record.get(field)) in map(_folded, values) for field, values in self.where.items())
 
 
 def parse_query(text: str) -> Query:
@@ -122,6 +122,10 @@ class _Tokens:
     def end(self) -> None:
         if self._at < len(self._text):
             raise MalformedQuery(f"unexpected token at {self._at}")
+
+
+def _folded(value: object) -> object:
+    return value.casefold() if isinstance(value, str) else value
 
 
 def _unescaped(sign: str) -> str:
