@@ -2,7 +2,8 @@
 Which of a destination's fields gets what of a delivery. A mapping is data: field -> path.
 
 A path names a field of the published record (`wire.deliveries.fields_of`: `score_after`, `input.workflow_success`,
-`groups.usage`), of the lead's contact data (`profile.email`), or `delivery_id`. `a | b` takes the first that is
+`groups.usage`), of the lead's contact data (`profile.email`), or `delivery_id`; `occurred_on` is the day of
+`occurred_at`, in UTC. `a | b` takes the first that is
 known; a last part in double quotes is a word to fall back to: `profile.company | "[not known]"`.
 """
 
@@ -64,23 +65,29 @@ def parse_mapping(written: Mapping[str, str]) -> FieldMapping:
     return FieldMapping({name: _source(name, path) for name, path in written.items() if path})
 
 
-def mapping_for(item: Item, shipped: Mapping[str, str]) -> FieldMapping:
+def mapping_for(item: Item, shipped: Mapping[str, str], *, option: str = OPTION) -> FieldMapping:
     """
-    The mapping of *item*: the *shipped* one, with what the route's option "fields" adds, changes or, by an empty
-    path, takes away.
+    The mapping of *item*: the *shipped* one, with what the route's *option* adds, changes or, by an empty path,
+    takes away.
 
     Raises:
         InvalidSettings: the route's own mapping cannot be read.
     """
-    own = item.delivery.options.get(OPTION, {})
+    own = item.delivery.options.get(option, {})
     if not isinstance(own, Mapping) or not all(isinstance(path, str) for path in own.values()):
-        raise InvalidSettings(f'the option "{OPTION}" of route {item.delivery.route} is no mapping of field to path')
+        raise InvalidSettings(f'the option "{option}" of route {item.delivery.route} is no mapping of field to path')
     return _parsed(tuple({**shipped, **own}.items()))
 
 
 def fields_of_item(item: Item) -> Fields:
-    """All that a path can name: the record's fields, the lead's contact data as `profile.*`, and `delivery_id`."""
-    return {**fields_of(item.delivery.record), "delivery_id": item.delivery.delivery_id, **contact_fields(item)}
+    """
+    All that a path can name: the record's fields, the lead's contact data as `profile.*`, `occurred_on`, and
+    `delivery_id`.
+    """
+    fields: dict[str, Scalar] = {**fields_of(item.delivery.record), "delivery_id": item.delivery.delivery_id}
+    if isinstance(occurred_at := fields.get("occurred_at"), str):
+        fields["occurred_on"] = occurred_at.partition("T")[0]
+    return {**fields, **contact_fields(item)}
 
 
 def contact_fields(item: Item) -> Fields:

@@ -10,6 +10,7 @@ import pytest
 from sink_bench import PERSONAL, SHORT_TIMEOUT_S, TOTAL_TIMEOUT_S, SinkBench, deliver_all
 from sink_benches.slack import SlackBench, SlackWebhookBench
 from sink_benches.hubspot import HubSpotContactsBench, HubSpotTasksBench
+from sink_benches.salesforce import SalesforceTaskBench, SalesforceUpsertBench
 from sink_benches.webhook import WebhookBench
 
 from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
@@ -21,6 +22,8 @@ SINK_BENCHES: dict[str, Callable[[], Awaitable[SinkBench]]] = {
     "slack-webhook": SlackWebhookBench.start,
     "hubspot-contacts": HubSpotContactsBench.start,
     "hubspot-tasks": HubSpotTasksBench.start,
+    "salesforce-task": SalesforceTaskBench.start,
+    "salesforce-upsert": SalesforceUpsertBench.start,
     "webhook": WebhookBench.start,
 }
 
