@@ -1,5 +1,5 @@
 """
-Brokers and topics for every test.
+Brokers, topics and Redis servers for every test.
 
 A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafka: mark it
 `@pytest.mark.system`.
@@ -8,7 +8,7 @@ A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafk
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -19,17 +19,20 @@ from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.embedded import EmbeddedKafka
 from pql_stream.ops.brokers.jars import CACHE_VARIABLE, fetch_jars, find_java
 from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
+from tests.redis_space import RedisSpace, open_space
 
 TEST_BOOTSTRAP_VARIABLE = "PQL_TEST_BOOTSTRAP_SERVERS"
+TEST_REDIS_VARIABLE = "PQL_TEST_REDIS_URL"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the user's own cluster and settings out of reach: no test may touch them or depend on them."""
-    kept = {TEST_BOOTSTRAP_VARIABLE, CACHE_VARIABLE}
+    kept = {TEST_BOOTSTRAP_VARIABLE, TEST_REDIS_VARIABLE, CACHE_VARIABLE}
     for name in list(os.environ):
-        if name.startswith(("KAFKA_", "PQL_")) and name not in kept:
+        if name.startswith(("KAFKA_", "PQL_", "REDIS_")) and name not in kept:
             del os.environ[name]
 
 
@@ -113,6 +116,49 @@ def embedded_kafka() -> Iterator[Callable[[Mapping[str, int]], EmbeddedKafka]]:
     yield start
     for broker in started:
         broker.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> None:
+    """A Redis server's program. Skip where there is none at home; fail in CI, where a skipped test would be a hole."""
+    try:
+        find_server()
+    except BrokerError as exc:
+        notice = f"{exc.what}; {exc.why}; {exc.what_to_do}"
+        if os.environ.get("CI"):
+            pytest.fail(notice)
+        pytest.skip(notice)
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """
+    A real Redis that may be shared: keep to `redis_space`.
+
+    That of PQL_TEST_REDIS_URL, else one of our own.
+    """
+    given = os.environ.get(TEST_REDIS_VARIABLE, "").strip()
+    if given:
+        yield given
+        return
+    request.getfixturevalue("redis_server")  # not a parameter: a given Redis needs no program
+    with EmbeddedRedis() as redis:
+        yield redis.url
+
+
+@pytest.fixture
+async def redis_space(redis_url: str) -> AsyncIterator[RedisSpace]:
+    """A part of the Redis of `redis_url` for this test alone; its keys go after the test."""
+    space = open_space(redis_url)
+    yield space
+    await space.close()
+
+
+@pytest.fixture
+def own_redis(redis_server: None, tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A Redis for this test alone that keeps its rows, running, to be stopped, killed and started again at will."""
+    with EmbeddedRedis(tmp_path / "redis") as redis:
+        yield redis
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from pql_stream.ops.settings_rules import (
 SECRET_NAMES = frozenset({"KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD"})
 """Each can be given as `<name>_FILE` instead, a file with the value: Docker and Kubernetes mount such."""
 
-OTHERS_NAMES = frozenset({"PQL_TEST_BOOTSTRAP_SERVERS", "PQL_KAFKA_CACHE"})
+OTHERS_NAMES = frozenset({"PQL_TEST_BOOTSTRAP_SERVERS", "PQL_TEST_REDIS_URL", "PQL_KAFKA_CACHE"})
 """Names with our prefix that are no settings of a worker: the tests and the local broker read them."""
 
 SECRET_FILE_BYTES_MAX = 64 * 1024

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from pql_stream.errors import BrokerError
+from pql_stream.ops.brokers.child import Child
 from pql_stream.ops.brokers.jars import fetch_jars, find_java
 from pql_stream.ops.brokers.properties import (
     HOST,
@@ -45,10 +46,6 @@ LOG_LINES_SHOWN = 15
 # must not find its port in such hands.
 PORTS = range(20_000, 30_000)
 
-# Kills the broker ($1) when its own standard input ends, which it does when we are gone, however that came.
-# Linux's "parent death signal" would follow the thread that started the broker instead of the process.
-WATCHDOG = 'read -r line; kill -9 "$1"'
-
 
 class LocalKafka:
     """
@@ -64,8 +61,7 @@ class LocalKafka:
         self.log_path = self.data_dir / "broker.log"
         self._properties_path = self.data_dir / "server.properties"
         self._settings = dict(settings or {})
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self.port, self._controller_port = self._choose_ports(port)
 
     @property
@@ -76,7 +72,7 @@ class LocalKafka:
     @property
     def pid(self) -> int | None:
         """The broker's process; None when it is not running."""
-        return None if self._process is None else self._process.pid
+        return None if self._child is None else self._child.pid
 
     def start(self) -> Self:
         """
@@ -87,7 +83,7 @@ class LocalKafka:
             or
                 the broker does not come up.
         """
-        if self._process is not None:
+        if self._child is not None:
             return self
         java, jars = find_java(), fetch_jars()
         logging = f"-Dlog4j2.configurationFile={self.data_dir / 'log4j2.xml'}"
@@ -95,27 +91,23 @@ class LocalKafka:
         self._prepare(java_command)
         with ExitStack() as unfinished:
             unfinished.callback(self.kill)  # also after a Ctrl-C in the middle of it
-            self._launch([*java_command, "-Xms512m", "-Xmx512m", "kafka.Kafka", str(self._properties_path)])
-            self._wait_until_ready()
+            command = [*java_command, "-Xms512m", "-Xmx512m", "kafka.Kafka", str(self._properties_path)]
+            self._child = Child(command, self.log_path)
+            self._wait_until_ready(self._child)
             unfinished.pop_all()
         return self
 
     def stop(self) -> None:
         """End the broker cleanly, after `STOP_S_MAX` seconds by kill -9; no matter if it is running."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._reap()
+        if self._child is not None:
+            self._child.stop(STOP_S_MAX)
+            self._child = None
 
     def kill(self) -> None:
         """End the broker by kill -9: it closes nothing, and what it wrote is kept by the operating system."""
-        if self._process is not None:
-            self._process.kill()
-            self._reap()
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
     def wait(self) -> None:
         """
@@ -124,9 +116,9 @@ class LocalKafka:
         Raises:
             BrokerError: it ended by itself.
         """
-        if self._process is not None:
-            code = self._process.wait()
-            self._reap()
+        if self._child is not None:
+            code = self._child.wait()
+            self._child = None
             raise self._error("Apache Kafka ended", f"exit code {code}")
 
     def __enter__(self) -> Self:
@@ -185,41 +177,15 @@ class LocalKafka:
         if done.returncode != 0:
             raise _not_formatted("\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES_SHOWN:]))
 
-    def _launch(self, command: list[str]) -> None:
-        # Sessions of their own: a Ctrl-C on the terminal is ours to turn into a clean stop.
-        with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - java was found by us, the arguments are ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._watchdog = subprocess.Popen(  # noqa: S603 - a fixed script and a number
-            ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def _wait_until_ready(self) -> None:
-        assert self._process is not None  # noqa: S101 - our own mistake, not the world's
+    def _wait_until_ready(self, child: Child) -> None:
         until = time.monotonic() + START_S_MAX
         while not answers_metadata(HOST, self.port):
-            code = self._process.poll()
+            code = child.poll()
             if code is not None:
                 raise self._error("Apache Kafka did not start", f"exit code {code}")
             if time.monotonic() > until:
                 raise self._error("Apache Kafka did not start", f"no answer in {START_S_MAX:.0f} s")
             time.sleep(0.05)
-
-    def _reap(self) -> None:
-        # Together: a watchdog left over would kill the next owner of the pid.
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.communicate()
-        if self._process is not None:
-            self._process.wait()
-        self._process = self._watchdog = None
 
     def _error(self, what: str, why: str) -> BrokerError:
         log = self.log_path.read_text(encoding="utf-8", errors="replace")

@@ -17,7 +17,7 @@ import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from pql_stream.errors import PqlError
-from pql_stream.ops.brokers.local import WATCHDOG
+from pql_stream.ops.brokers.child import WATCHDOG
 
 START_S_MAX = 60.0
 STOP_S_MAX = 20.0
