@@ -87,6 +87,12 @@ def fields_of_item(item: Item) -> Fields:
     fields: dict[str, Scalar] = {**fields_of(item.delivery.record), "delivery_id": item.delivery.delivery_id}
     if isinstance(occurred_at := fields.get("occurred_at"), str):
         fields["occurred_on"] = occurred_at.partition("T")[0]
+    return {**fields, **contact_fields(item)}
+
+
+def contact_fields(item: Item) -> Fields:
+    """Only who the lead is, and nothing of its score: `lead_id` and `profile.*`."""
+    fields: dict[str, Scalar] = {"lead_id": item.delivery.lead_id}
     if item.profile is not None:
         for name, value in msgspec.structs.asdict(item.profile).items():
             fields[f"profile.{name}"] = value

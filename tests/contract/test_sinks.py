@@ -1,12 +1,14 @@
 """What every sink keeps, whatever its destination does. A sink is one that `SINK_BENCHES` names."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 from sink_bench import PERSONAL, SHORT_TIMEOUT_S, TOTAL_TIMEOUT_S, SinkBench, deliver_all
+from sink_benches.hubspot import HubSpotContactsBench, HubSpotTasksBench
 from sink_benches.salesforce import SalesforceTaskBench, SalesforceUpsertBench
 from sink_benches.webhook import WebhookBench
 
@@ -15,6 +17,8 @@ from pql_stream.delivery.sink import Item, Sink
 from pql_stream.testing.destinations.faults import Fault
 
 SINK_BENCHES: dict[str, Callable[[], Awaitable[SinkBench]]] = {
+    "hubspot-contacts": HubSpotContactsBench.start,
+    "hubspot-tasks": HubSpotTasksBench.start,
     "salesforce-task": SalesforceTaskBench.start,
     "salesforce-upsert": SalesforceUpsertBench.start,
     "webhook": WebhookBench.start,
@@ -61,7 +65,9 @@ async def trial(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
     for sink in trial.sinks:
         await sink.close()
     await trial.bench.close()
-    said = "\n".join([caplog.text, repr(trial.outcomes), repr(trial.sinks)])
+    # Not caplog.text: here, after the test, that is empty.
+    logged = [logging.Formatter().format(record) for when in ("setup", "call") for record in caplog.get_records(when)]
+    said = "\n".join([*logged, repr(trial.outcomes), repr(trial.sinks)])
     assert [] == [word for word in (*trial.bench.secrets, *PERSONAL) if word in said]
 
 
