@@ -9,19 +9,23 @@ other connectors do; the fake beside the tests was written from the same.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from pql_stream.core.routes import Route
 from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
 from pql_stream.delivery.sink import Item, Traits
-from pql_stream.sinks.http import Http
+from pql_stream.errors import InvalidSettings
+from pql_stream.sinks.http import TOTAL_TIMEOUT_S, AioHttp, Http
+from pql_stream.sinks.mapping import OPTION, parse_mapping
 from pql_stream.sinks.salesforce_api import Api, OnUsage, no_usage
 from pql_stream.sinks.salesforce_auth import Grant, Tokens
 from pql_stream.sinks.salesforce_leads import LeadWriter, sink_wide
-from pql_stream.sinks.salesforce_records import Describe
+from pql_stream.sinks.salesforce_records import CONTACT_OPTION
 from pql_stream.sinks.salesforce_settings import SalesforceSettings
 from pql_stream.sinks.salesforce_tasks import HELD, TaskWriter
+from pql_stream.sinks.templates import Templates
 
+ACTIONS = frozenset({"upsert", "task"})
 TRAITS = Traits(
     batch_max=200,
     repeatable=False,  # because of the tasks
@@ -32,33 +36,47 @@ TRAITS = Traits(
 """The rate is that of the smallest edition with an API, for all who use the org."""
 
 
+def open_salesforce(
+    settings: SalesforceSettings,
+    grant: Grant,
+    templates: Templates,
+    *,
+    now_s: Callable[[], float],
+    on_usage: OnUsage = no_usage,
+    total_timeout_s: float = TOTAL_TIMEOUT_S,
+) -> SalesforceSink:
+    """A sink that calls Salesforce."""
+    http = AioHttp(total_timeout_s=total_timeout_s)
+    return SalesforceSink(settings, grant, templates, http, now_s=now_s, on_usage=on_usage)
+
+
 class SalesforceSink:
     """
-    A `Sink`. *describe* writes the text of a task; *clock* gives Unix time. *on_usage* hears what is left of the day's
-    calls.
+    `Sink` for one org. *templates* are those of tasks, *now_s* is the Unix time. *on_usage* hears what is left of the
+    day's calls.
     """
 
     def __init__(
         self,
         settings: SalesforceSettings,
         grant: Grant,
+        templates: Templates,
         http: Http,
         *,
-        describe: Describe,
-        clock: Callable[[], float] = time.time,
+        now_s: Callable[[], float],
         on_usage: OnUsage = no_usage,
     ) -> None:
         self._api = Api(
             http,
-            Tokens(http, settings.base_url, grant, clock=clock),
+            Tokens(http, settings.base_url, grant, now_s=now_s),
             base_url=settings.base_url,
             version=settings.api_version,
             key_field=settings.external_id_field,
-            clock=clock,
+            now_s=now_s,
             on_usage=on_usage,
         )
         self._leads = LeadWriter(self._api, settings)
-        self._tasks = TaskWriter(self._api, self._leads, settings, describe=describe, clock=clock)
+        self._tasks = TaskWriter(self._api, self._leads, settings, templates=templates, now_s=now_s)
         self._check_query = f"SELECT {settings.external_id_field} FROM Lead LIMIT 1"  # noqa: S608 - a checked name
 
     @property
@@ -69,6 +87,23 @@ class SalesforceSink:
     def channel_of(self, item: Item) -> str:  # noqa: ARG002 - there are none
         """As `Sink` says."""
         return ""
+
+    def check_route(self, route: Route) -> None:
+        """
+        Look at a route to this sink before anything is sent by it.
+
+        Raises:
+            InvalidSettings: it asks for what this sink cannot do.
+        """
+        if route.action not in ACTIONS:
+            raise InvalidSettings(f"route {route.name}: Salesforce has no action {route.action}")
+        for option in (OPTION, CONTACT_OPTION):
+            own = route.options.get(option, {})
+            if not isinstance(own, Mapping):
+                raise InvalidSettings(f'route {route.name}: the option "{option}" is no mapping of field to path')
+            parse_mapping(own)
+        if route.action == "task":
+            self._tasks.check_options(route.options, route.of)
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """
@@ -108,8 +143,8 @@ class SalesforceSink:
 
 
 def _refusal(item: Item) -> Refused | None:
-    if item.delivery.action not in {"upsert", "task"}:
-        return Refused("invalid", f"Salesforce knows no {item.delivery.action}")
+    if item.delivery.action not in ACTIONS:
+        return Refused("invalid", f"Salesforce has no action {item.delivery.action}")
     # Nobody can be called who has no name and no address; an erased lead must not come back.
     return Refused("no_profile") if item.profile is None else None
 

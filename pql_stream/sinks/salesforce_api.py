@@ -39,7 +39,7 @@ class Reply:
 class Api:
     """
     One org. *base_url* without a slash at the end, *version* as in `v66.0`; *key_field* is the external id field of
-    leads, *clock* gives Unix time.
+    leads, *now_s* is the Unix time.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Api:
         base_url: str,
         version: str,
         key_field: str,
-        clock: Callable[[], float],
+        now_s: Callable[[], float],
         on_usage: OnUsage,
     ) -> None:
         self.root = f"/services/data/{version}"
@@ -59,7 +59,7 @@ class Api:
         self._tokens = tokens
         self._base_url = base_url
         self._key_field = key_field
-        self._clock = clock
+        self._now_s = now_s
         self._on_usage = on_usage
 
     async def call(
@@ -81,7 +81,7 @@ class Api:
             return outcome_of_failure(exc)
         if isinstance(answer, Later):
             return answer
-        outcome = outcome_of_answer(answer, now_s=self._clock(), key_field=self._key_field)
+        outcome = outcome_of_answer(answer, now_s=self._now_s(), key_field=self._key_field)
         return Reply(answer.json()) if outcome is None else outcome
 
     async def query(self, soql: str) -> list[Mapping[str, object]] | Outcome:

@@ -107,14 +107,14 @@ class Tokens:
     The token of one org and app. Whoever needs a new one at the same time waits for the same request, and gets the
     same token or the same failure.
 
-    *clock* gives Unix time.
+    *now_s* is the Unix time.
     """
 
-    def __init__(self, http: Http, base_url: str, grant: Grant, *, clock: Callable[[], float]) -> None:
+    def __init__(self, http: Http, base_url: str, grant: Grant, *, now_s: Callable[[], float]) -> None:
         self._http = http
         self._url = base_url + TOKEN_PATH
         self._grant = grant
-        self._clock = clock
+        self._now_s = now_s
         self._token: str | None = None
         self._fetching: asyncio.Task[str | Later] | None = None
 
@@ -146,7 +146,7 @@ class Tokens:
             self._fetching = None
 
     async def _requested(self) -> str | Later:
-        request = self._grant.token_request(self._clock())
+        request = self._grant.token_request(self._now_s())
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
@@ -168,7 +168,7 @@ class Tokens:
             if isinstance(token, str) and token.isascii() and token.isprintable() and token:
                 return token
             return Later("unavailable", "sink", detail="no token: an answer that cannot be read")
-        outcome = outcome_of_status(answer, now_s=self._clock())
+        outcome = outcome_of_status(answer, now_s=self._now_s())
         if isinstance(outcome, Later) and outcome.reason != "unauthorised":
             return Later(outcome.reason, "sink", outcome.after_s, f"no token: status {answer.status}")
         code = code_in(said.get("error")) if isinstance(said, dict) else ""

@@ -38,7 +38,7 @@ class LeadWriter:
         by_lead: dict[str, list[Item]] = {}
         for place, item in enumerate(items):
             try:
-                record = lead_record(item, self._settings.lead_fields)
+                record = lead_record(item, self._settings.lead_fields(item.delivery.of))
             except InvalidSettings as exc:
                 refused[place] = Refused("invalid", exc.what)
                 continue

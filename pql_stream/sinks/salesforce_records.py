@@ -8,13 +8,12 @@ that the field is missing, so that they never replace what somebody typed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from pql_stream.core.routes import RecordKind, Scalar
-from pql_stream.delivery.outcomes import Refused
 from pql_stream.delivery.sink import Item
 from pql_stream.sinks.mapping import fields_of_item, mapping_for, parse_mapping
 
@@ -69,16 +68,14 @@ DUE_DAYS: Mapping[str, int] = MappingProxyType({"immediate": 0, "standard": 1, "
 
 CONTACT_OPTION = "contact_fields"
 """The route's option that holds its own mapping for contacts."""
-OWNER_OPTION = "owner"
-"""The route's option that names the owner of its tasks, by Salesforce id."""
+OWNER_OPTION = "owner_id"
+"""The route's option that names the owner of its tasks, by Salesforce's id."""
 
 _CHARS_MAX = {"FirstName": 40, "LastName": 80, "Company": 255, "Title": 128}
 _DESCRIPTION_CHARS_MAX = 32_000
 _SUBJECT_CHARS_MAX = 255
 
 Values = dict[str, Scalar]
-Describe = Callable[[Item], str | Refused]
-"""The text of an item's task, or why there can be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +101,31 @@ class LeadRecord:
         return LeadRecord(self.lead_id, fields, missing)
 
 
-def lead_record(item: Item, shipped: Mapping[RecordKind, Mapping[str, str]]) -> LeadRecord:
+def lead_record(item: Item, fields: Mapping[str, str]) -> LeadRecord:
     """
-    The lead of *item* by the *shipped* mapping and the route's own.
+    The lead of *item* by the mapping *fields* and the route's own.
 
     Raises:
         InvalidSettings: the route's mapping cannot be read.
     """
     known = fields_of_item(item)
-    fields = _cut(mapping_for(item, shipped[item.delivery.of]).values(known))
-    placeholders = {name: word for name, word in PLACEHOLDERS.values(known).items() if not fields.get(name)}
-    return LeadRecord(item.delivery.lead_id, fields, _cut(placeholders))
+    values = _cut(mapping_for(item, fields).values(known))
+    placeholders = {name: word for name, word in PLACEHOLDERS.values(known).items() if not values.get(name)}
+    return LeadRecord(item.delivery.lead_id, values, _cut(placeholders))
 
 
-def fields_of_contact(item: Item, shipped: Mapping[str, str]) -> Values:
+def fields_of_contact(item: Item, fields: Mapping[str, str]) -> Values:
     """
-    What the contact gets that *item*'s lead was converted to; empty where nothing is mapped.
+    What the contact gets that *item*'s lead was converted to, by the mapping *fields* and the route's own; empty
+    where nothing is mapped.
 
     Raises:
         InvalidSettings: the route's mapping cannot be read.
     """
-    return _cut(mapping_for(item, shipped, option=CONTACT_OPTION).values(fields_of_item(item)))
+    return _cut(mapping_for(item, fields, option=CONTACT_OPTION).values(fields_of_item(item)))
 
 
-def task_fields(item: Item, description: str, *, owner_id: str | None, delivery_id_field: str) -> Values:
+def task_fields(item: Item, description: str, *, owner_id: str, delivery_id_field: str) -> Values:
     """A task about *item*, without whom it is about. *owner_id* is for routes that name none."""
     record = item.delivery.record
     tier = str(record.get("tier") or record.get("tier_after") or "")

@@ -25,10 +25,12 @@ class SalesforceSettings:
     One org.
 
     *base_url*: its My Domain, `https://<name>.my.salesforce.com`. *external_id_field*: of leads; text, "External
-    ID", "Unique", and case-sensitive, for our ids are. *delivery_id_field*: of tasks; text. *lead_fields*: kind of
-    record -> field -> path. *contact_fields*: what the contact of a converted lead gets; without any, such a lead's
-    scores are refused. *owner_id*: of tasks; None for the integration user. *auto_assign*: `Sforce-Auto-Assign`,
-    TRUE, FALSE or a rule's id. *duplicate_rule*: `Sforce-Duplicate-Rule-Header`, such as `allowSave=true`.
+    ID", "Unique", and case-sensitive, for our ids are. *delivery_id_field*: of tasks; text. *fields*: field of the
+    lead -> path (`sinks.mapping`), added to `LEAD_FIELDS`; an empty path takes one away. *contact_fields*: what the
+    contact of a converted lead gets; without any, such a lead's scores are refused. *owner_id*: of tasks, by
+    Salesforce's id; empty for the integration user. *task_template*: of a task's text. *auto_assign*: the header
+    `Sforce-Auto-Assign`, TRUE, FALSE or a rule's id; empty for none. *duplicate_rule*: the header
+    `Sforce-Duplicate-Rule-Header`, such as `allowSave=true`; empty for none.
 
     Raises:
         InvalidSettings: one of them cannot be.
@@ -38,11 +40,12 @@ class SalesforceSettings:
     api_version: str = API_VERSION
     external_id_field: str = "PQL_User_Id__c"
     delivery_id_field: str = "PQL_Delivery_Id__c"
-    lead_fields: Mapping[RecordKind, Mapping[str, str]] = field(default_factory=lambda: LEAD_FIELDS)
+    fields: Mapping[str, str] = field(default_factory=dict)
     contact_fields: Mapping[str, str] = field(default_factory=dict)
-    owner_id: str | None = None
-    auto_assign: str | None = None
-    duplicate_rule: str | None = None
+    owner_id: str = ""
+    task_template: str = "task_body.txt"
+    auto_assign: str = ""
+    duplicate_rule: str = ""
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
@@ -52,15 +55,17 @@ class SalesforceSettings:
             # They become part of paths and of SOQL.
             if _NAME.fullmatch(name) is None:
                 raise InvalidSettings(f"Salesforce: {name!r} is no name of a field")
-        if set(self.lead_fields) != set(LEAD_FIELDS):
-            raise InvalidSettings("Salesforce: a mapping is needed for each of " + ", ".join(sorted(LEAD_FIELDS)))
-        for mapping in (*self.lead_fields.values(), self.contact_fields):
+        for mapping in (self.fields, self.contact_fields):
             parse_mapping(mapping)
+
+    def lead_fields(self, kind: RecordKind) -> dict[str, str]:
+        """The mapping of records of *kind* as a whole."""
+        return {**LEAD_FIELDS[kind], **self.fields}
 
     def lead_headers(self) -> dict[str, str]:
         """The headers of whatever writes leads."""
         headers = {"Sforce-Auto-Assign": self.auto_assign, "Sforce-Duplicate-Rule-Header": self.duplicate_rule}
-        return {name: value for name, value in headers.items() if value is not None}
+        return {name: value for name, value in headers.items() if value}
 
 
 def _check_base_url(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
-from pql_stream.core.routes import Scalar
+from pql_stream.core.routes import RecordKind, Scalar
 from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
 from pql_stream.delivery.sink import Item
 from pql_stream.errors import InvalidSettings
@@ -13,7 +13,6 @@ from pql_stream.sinks.salesforce_answers import errors_in
 from pql_stream.sinks.salesforce_api import UNREADABLE, Api, Reply, soql_lists
 from pql_stream.sinks.salesforce_leads import NO_CONTACT, LeadWriter, Result, asks_for_more, is_converted, sink_wide
 from pql_stream.sinks.salesforce_records import (
-    Describe,
     LeadRecord,
     Values,
     fields_of_contact,
@@ -21,6 +20,7 @@ from pql_stream.sinks.salesforce_records import (
     task_fields,
 )
 from pql_stream.sinks.salesforce_settings import SalesforceSettings
+from pql_stream.sinks.templates import RenderFailed, Template, Templates
 
 TIME_S_MAX = 60.0
 """
@@ -30,11 +30,14 @@ would take hours.
 _OUT_OF_TIME = Later("unavailable", "sink", detail="the tasks before took too long")
 _SEVERAL = Refused("conflict", "several leads have this external id")
 
+TEMPLATE_OPTION = "template"
+"""The route's option that names the template of a task's text."""
+
 HELD = Later("busy", "item", detail="behind an earlier delivery of its lead")
 
 
 class TaskWriter:
-    """Makes tasks. *clock* gives Unix time."""
+    """Makes tasks. *now_s* is the Unix time."""
 
     def __init__(
         self,
@@ -42,20 +45,29 @@ class TaskWriter:
         leads: LeadWriter,
         settings: SalesforceSettings,
         *,
-        describe: Describe,
-        clock: Callable[[], float],
+        templates: Templates,
+        now_s: Callable[[], float],
     ) -> None:
         self._api = api
         self._leads = leads
         self._settings = settings
-        self._describe = describe
-        self._clock = clock
+        self._templates = templates
+        self._now_s = now_s
+
+    def check_options(self, options: Mapping[str, object], of: RecordKind) -> None:
+        """
+        Look at a route's options.
+
+        Raises:
+            InvalidSettings: its template is of no use.
+        """
+        self._template(options, of)
 
     async def create(self, items: Sequence[Item]) -> list[Outcome]:
         """An outcome for each of *items*, made one after the other."""
         there = await self._already_there([item.delivery.delivery_id for item in items if item.is_repeat])
         stop = None if isinstance(there, dict) else sink_wide([there])
-        until_s = self._clock() + TIME_S_MAX
+        until_s = self._now_s() + TIME_S_MAX
         held: set[str] = set()
         outcomes: list[Outcome] = []
         for item in items:
@@ -66,7 +78,7 @@ class TaskWriter:
             outcomes.append(outcome)
             if isinstance(outcome, Later | Unknown):
                 held.add(item.delivery.lead_id)
-            stop = stop or sink_wide([outcome]) or (_OUT_OF_TIME if self._clock() >= until_s else None)
+            stop = stop or sink_wide([outcome]) or (_OUT_OF_TIME if self._now_s() >= until_s else None)
         return outcomes
 
     async def _already_there(self, delivery_ids: Sequence[str]) -> dict[str, str] | Outcome:
@@ -80,17 +92,19 @@ class TaskWriter:
             tasks |= {str(task.get(name)): str(task.get("Id")) for task in found}
         return tasks
 
+    def _template(self, options: Mapping[str, object], of: RecordKind) -> Template:
+        name = options.get(TEMPLATE_OPTION, self._settings.task_template)
+        return self._templates.get(str(name), "text", of)
+
     async def _create(self, item: Item) -> Outcome:
-        description = self._describe(item)
-        if isinstance(description, Refused):
-            return description
-        settings = self._settings
-        task = task_fields(item, description, owner_id=settings.owner_id, delivery_id_field=settings.delivery_id_field)
+        settings, delivery = self._settings, item.delivery
         try:
-            record = lead_record(item, settings.lead_fields)
+            text = self._template(delivery.options, delivery.of).render(item)
+            record = lead_record(item, settings.lead_fields(delivery.of))
             contact = fields_of_contact(item, settings.contact_fields)
-        except InvalidSettings as exc:
-            return Refused("invalid", exc.what)
+        except (RenderFailed, InvalidSettings) as exc:
+            return Refused("invalid", str(exc))
+        task = task_fields(item, text, owner_id=settings.owner_id, delivery_id_field=settings.delivery_id_field)
         result = await self._for_lead(record, task)
         if asks_for_more(result, record):
             result = await self._for_lead(record.with_placeholders(), task)
@@ -140,7 +154,7 @@ def _known(item: Item, there: dict[str, str] | Outcome) -> Outcome | None:
     if not isinstance(there, dict):
         return there
     task_id = there.get(item.delivery.delivery_id)
-    return None if task_id is None else Delivered(task_id)
+    return None if task_id is None else Delivered(task_id, was_there=True)
 
 
 def _plain(values: Values) -> dict[str, Scalar]:

@@ -6,10 +6,11 @@ from sink_bench import NOW_S, TOTAL_TIMEOUT_S, closed_port, make_item
 
 from pql_stream.core.routes import Action
 from pql_stream.delivery.sink import Item
-from pql_stream.sinks.http import AioHttp
-from pql_stream.sinks.salesforce import SalesforceSink
+from pql_stream.sinks.salesforce import SalesforceSink, open_salesforce
 from pql_stream.sinks.salesforce_auth import ClientCredentials
 from pql_stream.sinks.salesforce_settings import SalesforceSettings
+from pql_stream.sinks.templates import Templates
+from pql_stream.testing.destinations.journal import Effect, Journal
 from pql_stream.testing.destinations.salesforce import FakeSalesforce
 
 CLIENT_SECRET = "S3CRET-of-the-app"
@@ -18,7 +19,7 @@ WRONG_TYPE = {"PQL_Score__c": "tier"}
 
 
 class SalesforceTaskBench:
-    """`SinkBench` of Salesforce's tasks."""
+    """`SinkBench` of Salesforce's tasks: only they are deliveries here, their leads are taken for granted."""
 
     is_http = True
     finds_repeats = True
@@ -33,18 +34,25 @@ class SalesforceTaskBench:
         self.faults = fake.faults
         self.journal = fake.journal
 
+    @staticmethod
+    def journal_of() -> Journal:
+        return _TaskJournal()
+
     @classmethod
     async def start(cls) -> Self:
-        fake = FakeSalesforce(client_id="app", client_secret=CLIENT_SECRET, clock=lambda: NOW_S)
+        fake = FakeSalesforce(
+            journal=cls.journal_of(), client_id="app", client_secret=CLIENT_SECRET, clock=lambda: NOW_S
+        )
         return cls(fake, await fake.start())
 
     def sink(self, *, total_timeout_s: float = TOTAL_TIMEOUT_S, is_down: bool = False) -> SalesforceSink:
-        return SalesforceSink(
-            SalesforceSettings(base_url=f"http://127.0.0.1:{closed_port()}" if is_down else self._url),
+        url = f"http://127.0.0.1:{closed_port()}" if is_down else self._url
+        return open_salesforce(
+            SalesforceSettings(base_url=url),
             ClientCredentials("app", CLIENT_SECRET),
-            AioHttp(total_timeout_s=total_timeout_s),
-            describe=lambda item: f"Call {item.delivery.lead_id}",
-            clock=lambda: NOW_S,
+            Templates(),
+            now_s=lambda: NOW_S,
+            total_timeout_s=total_timeout_s,
         )
 
     def item(self, number: int) -> Item:
@@ -65,3 +73,15 @@ class SalesforceUpsertBench(SalesforceTaskBench):
 
     action = "upsert"
     fields: ClassVar[dict[str, str]] = {"PQL_Delivery_Id__c": "delivery_id"}
+
+    @staticmethod
+    def journal_of() -> Journal:
+        return Journal()
+
+
+class _TaskJournal(Journal):
+    """Notes tasks only."""
+
+    def accept(self, effect: Effect) -> None:
+        if effect.kind == "task":
+            super().accept(effect)
