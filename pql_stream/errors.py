@@ -11,6 +11,8 @@ PqlError
 │   └── BrokerAway     likewise, but it may come back: a worker waits for it
 ├── RecordTooLarge     the caller: send something smaller in its place
 ├── StreamLost         nobody: our hold on a partition is gone; the process ends and is started again
+├── ClaimLost          nobody: another worker delivers what is in a partition now; stop working on it
+├── LedgerAway         the operator: the store of the ledger does not answer; delivery waits for it
 └── InvalidEvent       the producer: dead-letter the bytes, keep going
 """
 
@@ -120,6 +122,18 @@ class StreamLost(PqlError):
         super().__init__(
             what, why=why, what_to_do="nothing: the worker is to be started again, and reads from the last commit"
         )
+
+
+class ClaimLost(PqlError):
+    """Another worker has taken a partition of deliveries over."""
+
+    def __init__(self, partition: str) -> None:
+        super().__init__(f"another worker delivers {partition} now")
+        self.partition = partition
+
+
+class LedgerAway(PqlError):
+    """The ledger of deliveries, or the limiter beside it, does not answer."""
 
 
 class InvalidEvent(PqlError):

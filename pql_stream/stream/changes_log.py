@@ -28,7 +28,7 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import LeadState, correct
 from pql_stream.errors import StreamLost
 from pql_stream.stream.published import Ahead, LogRecord, Search, Survey, offsets_to_pass
-from pql_stream.stream.records import OutRecord
+from pql_stream.wire.records import OutRecord
 from pql_stream.wire.score_changed import encode_score_changed
 
 _ROUNDS_MAX = 20

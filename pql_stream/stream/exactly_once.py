@@ -14,8 +14,8 @@ from pql_stream.stream.leads import Unstored
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox, Writer, outgoing
-from pql_stream.stream.records import SourceBatch
 from pql_stream.stream.scorer import Effects
+from pql_stream.wire.records import SourceBatch
 
 
 class Transaction(Protocol):

@@ -14,8 +14,8 @@ from typing import Protocol
 from pql_stream.core.transition import LeadState
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.records import SourceBatch
 from pql_stream.stream.scorer import Effects, Scorer
+from pql_stream.wire.records import SourceBatch
 
 
 class States(Protocol):

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from pql_stream.core.changes import PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import PackState
-from pql_stream.stream.records import OutRecord
+from pql_stream.wire.records import OutRecord
 from pql_stream.wire.score_changed import decode_score_changed
 
 

@@ -22,10 +22,10 @@ from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.records import OutRecord, SourceBatch, SourceRecord, header_bytes
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.pql_qualified import encode_pql_qualified
+from pql_stream.wire.records import OutRecord, SourceBatch, SourceRecord, header_bytes
 from pql_stream.wire.rekeyed import Origin, read_origin, rekeyed_headers
 from pql_stream.wire.score_changed import encode_score_changed
 

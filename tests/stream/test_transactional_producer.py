@@ -12,10 +12,10 @@ from faust.types import TP
 
 from pql_stream.errors import RecordTooLarge, StreamLost
 from pql_stream.stream.connection import Connection
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.internals import CODEC_GZIP
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.stream.transport.transactions import Transaction, Transactions
+from pql_stream.wire.records import OutRecord
 
 pytestmark = pytest.mark.system
 

@@ -12,9 +12,9 @@ from faust.types import TP
 from score_proxy import END_TRANSACTION, TRANSACTION_OFFSETS, HoldingProxy
 
 from pql_stream.stream.connection import Connection
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.stream.transport.transactions import Transaction, Transactions
+from pql_stream.wire.records import OutRecord
 
 pytestmark = pytest.mark.system
 

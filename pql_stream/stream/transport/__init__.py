@@ -3,7 +3,6 @@ The batch transport: agents get the records of a partition in batches, and say w
 durable.
 """
 
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.app import BatchApp, WriterService
 from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.driver import Transport
@@ -20,6 +19,7 @@ from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic, batches, work
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.stream.transport.transactions import Transaction, Transactions
+from pql_stream.wire.records import OutRecord
 
 __all__ = [
     "BatchApp",

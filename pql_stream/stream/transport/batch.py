@@ -9,8 +9,8 @@ from typing import Literal
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from pql_stream.stream.records import SourceRecord
 from pql_stream.stream.transport.chunks import Chunk, record_bytes
+from pql_stream.wire.records import SourceRecord
 
 
 class RecordBatch(ConsumerMessage):

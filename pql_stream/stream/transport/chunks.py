@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
-from pql_stream.stream.records import SourceRecord, header_bytes
+from pql_stream.wire.records import SourceRecord, header_bytes
 
 CHUNK_BYTES = 64 * 1024
 """A chunk ends with the record that reaches this size."""

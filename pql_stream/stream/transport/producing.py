@@ -19,9 +19,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.lease import Lease
+from pql_stream.wire.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
 BATCH_BYTES = 900_000

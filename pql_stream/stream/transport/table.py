@@ -11,7 +11,6 @@ from faust.types import TP, EventT, StoreT
 from mode import Service
 from yarl import URL
 
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.changelog import ChangelogWriter, Row, Rows
@@ -21,6 +20,7 @@ from pql_stream.stream.transport.reading import read_range
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
+from pql_stream.wire.records import OutRecord
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp

@@ -18,9 +18,9 @@ from faust.types import TP
 
 from pql_stream.errors import BrokerError, PqlError, StreamLost
 from pql_stream.stream.connection import Connection
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.producing import BATCH_BYTES, BatchRefused, Span, send_batch, send_in_order
+from pql_stream.wire.records import OutRecord
 
 TIMEOUT_MS = 60_000
 """

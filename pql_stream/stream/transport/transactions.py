@@ -23,10 +23,10 @@ from typing import Protocol
 from faust.types import TP
 
 from pql_stream.errors import BrokerError, StreamLost
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.transactional import TransactionalProducer
+from pql_stream.wire.records import OutRecord
 
 _STOP_S = 5.0
 OPEN_S_MAX = 60.0

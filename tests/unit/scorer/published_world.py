@@ -20,10 +20,10 @@ from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Pipeline, Ports
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.packs import load_pack
+from pql_stream.wire.records import OutRecord
 from pql_stream.wire.rekeyed import Origin, rekeyed_headers
 from pql_stream.wire.rows import load_state
 

@@ -10,7 +10,7 @@ import pytest
 from published_world import PACK, TOPICS, Crash, Worker, World, points_in, told_once
 
 from pql_stream.errors import StreamLost
-from pql_stream.stream.records import OutRecord
+from pql_stream.wire.records import OutRecord
 
 ROUTES = {"h1": "home", "h2": "home", "a1": "away", "b1": "both", "b2": "both", "b3": "both"}
 EFFECTS_OF_A_BATCH = 2

@@ -17,10 +17,10 @@ from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.pipeline import Pipeline, Ports
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.packs import load_pack
+from pql_stream.wire.records import OutRecord
 
 TOPICS = Topics.under("")
 PARTITIONS = 1

@@ -10,9 +10,9 @@ import pytest
 from faust.types import TP
 
 from pql_stream.errors import BrokerError, StreamLost
-from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.transactions import OPEN_S_MAX, Transaction, Transactions
+from pql_stream.wire.records import OutRecord
 
 SOURCE = TP("source", 3)
 RECORD = OutRecord(b"k", b"v")

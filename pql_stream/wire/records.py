@@ -1,4 +1,4 @@
-"""Records as the scorer sees them, coming and going. No Faust and no client library here."""
+"""Records as whoever handles them sees them, coming and going. No Faust and no client library here."""
 
 from __future__ import annotations
 
