@@ -15,7 +15,8 @@ ASKED_S_MAX = 24 * 3600.0
 
 _REFUSED_TOO_LARGE = frozenset({413, 414, 431})
 _BUSY = frozenset({408, 423, 425})
-_AWAY = frozenset({502, 503, 504})
+_AWAY = frozenset({502, 503, 504, *range(520, 528), 530})
+"""A proxy says that there is nobody behind it; from 520 on it is Cloudflare's."""
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:

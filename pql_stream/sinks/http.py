@@ -92,7 +92,8 @@ class AioHttp:
     """
     `Http` by aiohttp. A session is made at the first request, in the loop that uses it.
 
-    *guard*: addresses that it forbids are not connected to. *resolver* and *tls* instead of the machine's own.
+    *guard*: addresses that it forbids are not connected to. *resolver*, which is closed with this, and *tls* stand in
+    for the machine's own.
     """
 
     def __init__(
@@ -134,11 +135,14 @@ class AioHttp:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._resolver is not None:
+            await self._resolver.close()  # aiohttp closes none that it was given
 
     def _open(self) -> aiohttp.ClientSession:
-        resolver, guard = self._resolver, self._guard
+        guard = self._guard
+        self._resolver = self._resolver or aiohttp.DefaultResolver()
         connector = aiohttp.TCPConnector(
-            resolver=resolver if guard is None else guard.resolver(resolver or aiohttp.DefaultResolver()),
+            resolver=self._resolver if guard is None else guard.resolver(self._resolver),
             socket_factory=None if guard is None else guard.socket,
             ssl=self._tls or True,
             keepalive_timeout=_IDLE_S_MAX,
@@ -203,6 +207,9 @@ async def _whole_body(content: aiohttp.StreamReader) -> bytes:
 
 
 def _is_forbidden(exc: BaseException) -> bool:
+    """Also what is no URL to aiohttp, such as 2130706433 for 127.0.0.1."""
+    if isinstance(exc, aiohttp.InvalidURL):
+        return True
     return isinstance(exc, aiohttp.ClientConnectorError) and isinstance(exc.os_error, ForbiddenAddress)
 
 

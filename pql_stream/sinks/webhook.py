@@ -7,7 +7,6 @@ Whoever receives it knows a repeat by its `webhook-id`, which is the delivery's 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -198,7 +197,7 @@ def _check_url(url: str, *, is_http_allowed: bool) -> None:
 def _check_secret(secret: str) -> None:
     try:
         size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except binascii.Error:
+    except ValueError:
         raise InvalidSettings("a webhook's signing secret is not whsec_ and base64") from None
     if not _KEY_BYTES_MIN <= size <= _KEY_BYTES_MAX:
         raise InvalidSettings(f"a webhook's signing secret has {size} bytes, not {_KEY_BYTES_MIN} to {_KEY_BYTES_MAX}")

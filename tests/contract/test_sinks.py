@@ -1,6 +1,7 @@
 """What every sink keeps, whatever its destination does. A sink is one that `SINK_BENCHES` names."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,9 @@ async def trial(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
     for sink in trial.sinks:
         await sink.close()
     await trial.bench.close()
-    said = "\n".join([caplog.text, repr(trial.outcomes), repr(trial.sinks)])
+    # Not caplog.text: here, after the test, that is empty.
+    logged = [logging.Formatter().format(record) for when in ("setup", "call") for record in caplog.get_records(when)]
+    said = "\n".join([*logged, repr(trial.outcomes), repr(trial.sinks)])
     assert [] == [word for word in (*trial.bench.secrets, *PERSONAL) if word in said]
 
 

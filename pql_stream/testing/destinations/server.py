@@ -13,6 +13,7 @@ from pql_stream.testing.destinations.journal import Journal
 
 _HUGE_BYTES = 64 * 1024 * 1024
 _PIECE = b"x" * 65_536
+_CLOSING_S = 0.001  # 0 would be for ever: aiohttp takes it for no limit
 
 Handler = Callable[[web.Request, bytes], Awaitable[web.Response]]
 """Has the effect that the request asks for, and gives the answer; the second argument is the whole body."""
@@ -57,7 +58,7 @@ async def serve(
     app = web.Application(client_max_size=body_bytes_max)
     app.router.add_route("*", "/{path:.*}", handle)
     # No access log: it would show the paths, and those of a webhook are secret.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -90,7 +91,7 @@ async def _spoilt(fault: Fault, request: web.Request, answer: web.Response) -> w
         case "half_answer":
             return await _half(request, answer)
         case "garbage":
-            return web.Response(status=answer.status, body=b"\x00\xff<html>{]", content_type="text/html")
+            return web.Response(status=_with_body(answer), body=b"\x00\xff<html>{]", content_type="text/html")
         case "huge":
             return await _huge(request, answer)
         case _:
@@ -115,9 +116,7 @@ def _reset(request: web.Request) -> web.StreamResponse:
 
 async def _half(request: web.Request, answer: web.Response) -> web.StreamResponse:
     body = answer.body if isinstance(answer.body, bytes) else b""
-    # A 204 has no body that could break off.
-    status = 200 if answer.status == 204 else answer.status
-    half = web.StreamResponse(status=status, headers={"Content-Length": str(len(body) + 10)})
+    half = web.StreamResponse(status=_with_body(answer), headers={"Content-Length": str(len(body) + 10)})
     await half.prepare(request)
     await half.write(body)
     if request.transport is not None:
@@ -125,8 +124,13 @@ async def _half(request: web.Request, answer: web.Response) -> web.StreamRespons
     return half
 
 
+def _with_body(answer: web.Response) -> int:
+    """Its status, if that may have a body: a 204 has none that could break off or be noise."""
+    return 200 if answer.status == 204 else answer.status
+
+
 async def _huge(request: web.Request, answer: web.Response) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status)
+    response = web.StreamResponse(status=_with_body(answer))
     await response.prepare(request)
     for _ in range(_HUGE_BYTES // len(_PIECE)):
         await response.write(_PIECE)

@@ -50,11 +50,15 @@ class FakeWebhook:
         if not self._is_genuine(request.headers, body):
             return web.Response(status=401)
         message_id = request.headers["webhook-id"]
-        record = orjson.loads(body)
+        try:
+            record = orjson.loads(body)
+            lead_id = str(record["lead_id"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return web.Response(status=400)
         was_there = message_id in self._seen
         self._seen.add(message_id)
-        self.journal.accept(Effect("webhook", "post", message_id, record["lead_id"], record, was_there))
-        return web.Response(status=204)
+        self.journal.accept(Effect("webhook", "post", message_id, lead_id, record, was_there))
+        return web.json_response({"received": True})
 
     def _is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
         message_id, at, signatures = (headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature"))
