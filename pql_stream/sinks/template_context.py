@@ -16,7 +16,9 @@ from pql_stream.core.profiles import LeadProfile
 from pql_stream.delivery.sink import Item
 from pql_stream.errors import InvalidSettings
 
-NAMES = frozenset({"record", "profile", "lead_id", "tier", "score", "reasons", "next_step", "crm_url"})
+NAMES = frozenset(
+    {"record", "profile", "lead_id", "tier", "score", "reasons", "next_step", "crm_url", "unsubscribe_url"}
+)
 """The variables of every template."""
 PROFILE_FIELDS = frozenset(LeadProfile.__struct_fields__)
 
@@ -86,8 +88,8 @@ def _url_problem(pattern: str) -> str:
     return "it has a space or one of < > | \" ' \\ ^ `" if _URL_BAD.search(pattern) else ""
 
 
-def context_of(item: Item, settings: TemplateSettings) -> dict[str, object]:
-    """The variables of *item*: exactly those of `NAMES`."""
+def context_of(item: Item, settings: TemplateSettings, *, unsubscribe_url: str = "") -> dict[str, object]:
+    """The variables of *item*: exactly those of `NAMES`. *unsubscribe_url* is of mails to leads, else empty."""
     record = tame(item.delivery.record)
     profile = item.profile or LeadProfile(lead_id=item.delivery.lead_id)
     handoff = record.get("handoff")
@@ -100,6 +102,7 @@ def context_of(item: Item, settings: TemplateSettings) -> dict[str, object]:
         "reasons": record["reasons"] if "reasons" in record else _reasons(record),
         "next_step": settings.next_steps.get(str(handoff), NO_NEXT_STEP),
         "crm_url": _crm_url(settings.crm_url, item),
+        "unsubscribe_url": unsubscribe_url,
     }
 
 

@@ -62,15 +62,16 @@ class Template:
     _compiled: jinja2.Template = field(repr=False)
     _settings: TemplateSettings = field(repr=False)
 
-    def render(self, item: Item) -> str:
+    def render(self, item: Item, *, unsubscribe_url: str = "") -> str:
         """
-        The text for *item*.
+        The text for *item*; *unsubscribe_url* is of mails to leads.
 
         Raises:
             RenderFailed: it does not work for this item, or is too long.
         """
         try:
-            return _rendered(self._compiled, self.kind, context_of(item, self._settings))
+            context = context_of(item, self._settings, unsubscribe_url=unsubscribe_url)
+            return _rendered(self._compiled, self.kind, context)
         except _FAILURES as exc:
             # Not "from exc": its text may hold what is known of the lead.
             raise RenderFailed(f"template {self.name}{_place(exc)}: {type(exc).__name__}") from None

@@ -208,6 +208,18 @@ async def test_the_look_for_a_repeat_ends(slack, bot):
     assert 8 == len(slack.messages["C-sales"])
 
 
+async def test_the_look_for_a_repeat_begins_where_the_delivery_was_decided(slack, bot):
+    """What was posted long before cannot be it, and is not read."""
+    slack.page_max = 1
+    await bot.deliver([item(number) for number in range(1, 4)])
+    late = item(9, is_repeat=True)
+    decided_at_ms = late.delivery.decided_at_ms + 3_600_000
+
+    await bot.deliver([replace(late, delivery=msgspec.structs.replace(late.delivery, decided_at_ms=decided_at_ms))])
+
+    assert 1 == slack.journal.requests.count(("GET", "/api/conversations.history"))
+
+
 async def test_a_bot_that_may_not_look_sends_again(slack, bot):
     """Without the scope channels:history a repeat is sent; better twice than never."""
     await bot.deliver([item(1)])
