@@ -188,7 +188,7 @@ def objects_of(value: object) -> list[Mapping[str, object]]:
 
 def _detail(error: Mapping[str, object]) -> str:
     """The category, codes and property names of an error. Its messages quote values: they stay away from logs."""
-    words = [str(error.get("category", ""))]
+    words = [str(error.get("category") or "")]
     for code, name in _codes(error):
         words += [code, name]
     return " ".join(dict.fromkeys(word for word in words if _TOKEN.fullmatch(word)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
+from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Unknown
 from pql_stream.sinks.hubspot_api import HubSpotApi, Reply, objects_of, properties_missing, refused_by, texts_of
 
 CALLS_MAX = 40
@@ -126,5 +126,4 @@ def _outcome_of_error(error: Mapping[str, object]) -> Outcome:
         case "RATE_LIMITS":
             return Later("rate_limited", "item", detail="RATE_LIMITS")
         case _:
-            refused: Refused = refused_by(error, 207)
-            return Later("unavailable", "item", detail=refused.detail)
+            return Later("unavailable", "item", detail=refused_by(error, 207).detail)

@@ -89,7 +89,7 @@ class Tasks:
             properties = result.get("properties")
             delivery_id = properties.get(name) if isinstance(properties, Mapping) else None
             if delivery_id in wanted:
-                found[str(delivery_id)] = Delivered(str(result.get("id")))
+                found[str(delivery_id)] = Delivered(str(result.get("id")), was_there=True)
         return found
 
     async def create(self, contact_ids: Sequence[tuple[Item, str]]) -> Outcomes:

@@ -155,7 +155,7 @@ async def test_an_answer_of_another_form(body, world):
     [
         ("RATE_LIMITS", Later("rate_limited", "item", detail="RATE_LIMITS")),
         ("INTERNAL_ERROR", Later("unavailable", "item", detail="INTERNAL_ERROR")),
-        (None, Later("unavailable", "item", detail="None")),
+        (None, Later("unavailable", "item")),
         ("OBJECT_NOT_FOUND", Refused("not_found", "OBJECT_NOT_FOUND")),
         ("OBJECT_ALREADY_EXISTS", Refused("conflict", "OBJECT_ALREADY_EXISTS")),
     ],

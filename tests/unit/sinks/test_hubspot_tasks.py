@@ -234,7 +234,7 @@ async def test_a_repeat_is_looked_for(world):
 
     outcomes = await sink.deliver([repeated(qualified(1))])
 
-    assert [Delivered(world.tasks()[0].id)] == outcomes
+    assert [Delivered(world.tasks()[0].id, was_there=True)] == outcomes
     assert ["/crm/objects/2026-09/tasks/search"] == [call.path for call in world.fake.calls]
 
 
