@@ -24,6 +24,10 @@ Action = Literal["upsert", "task", "message", "mail", "post"]
 """What a sink is asked to do: upsert a contact or lead, make a task, send a message or a mail, post the record."""
 
 
+CANARY_LEAD_ID = "pql-canary"
+"""A lead that is scored to see that scoring works; nobody is told of it."""
+
+
 class Condition(msgspec.Struct, frozen=True):
     """
     One thing that must be true of the field at *path*. What is not given is not asked.

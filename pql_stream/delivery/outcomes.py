@@ -41,9 +41,14 @@ long. *forbidden_address*: an address that we must not call. *internal_error*: a
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has it. *remote_id* is its name for what it made, if it says."""
+    """
+    The destination has it. *remote_id* is its name for what it made, if it says.
+
+    *was_there*: the sink looked, the destination had it already, and nothing was sent.
+    """
 
     remote_id: str | None = None
+    was_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pql_stream.core.profiles import LeadProfile
 from pql_stream.delivery.outcomes import Outcome
@@ -31,8 +31,8 @@ class Traits:
 
     *batch_max*: items in one attempt. *repeatable*: the destination recognises a repeat by our id, or writing the
     same again changes nothing; only then may an unknown outcome be followed by another attempt unmarked.
-    *needs_profile*: without contact data there is nothing to send. *rate*: calls per *rate_period_s* and credential,
-    the destination's own rule.
+    *needs_profile*: without contact data there is nothing to send. *rate*: calls per *rate_period_s*, the
+    destination's own rule, for all of the credential or for each channel.
     """
 
     batch_max: int
@@ -40,6 +40,7 @@ class Traits:
     needs_profile: bool
     rate: int
     rate_period_s: float
+    rate_scope: Literal["credential", "channel"] = "credential"
 
 
 class Sink(Protocol):

@@ -24,9 +24,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """
     One record going to one sink.
 
-    *record* is the published record of topic *of*; *options* are its route's. *decided_at_ms*: when it was routed.
-    *attempts* made so far, and *parked_at_ms* / *due_at_ms* (None until it is parked), are those of an item that
-    waits alone; *first_failed_at_ms* is when it began to fail.
+    *record* is the published record of topic *of*; *options* are its route's. *decided_at_ms*: when the published
+    record was written, and so the same on every repeat. *attempts* made so far, and *parked_at_ms* / *due_at_ms*
+    (None until it is parked), are those of an item that waits alone; *first_failed_at_ms* is when it began to fail
+    while others passed, and *not_before_ms* what its destination asked for. *place* is the offset in
+    `delivery-<sink>` that it had before it was parked. *redriven_at_ms* is when it came back from the dead letters.
     """
 
     delivery_id: str
@@ -43,6 +45,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     first_failed_at_ms: int | None = None
     parked_at_ms: int | None = None
     due_at_ms: int | None = None
+    not_before_ms: int | None = None
+    place: int | None = None
+    redriven_at_ms: int | None = None
+
+    @property
+    def copy(self) -> int:
+        """Which copy of the delivery this is: the higher the later, 0 for the first (`delivery.ledger`)."""
+        return max(self.parked_at_ms or 0, self.redriven_at_ms or 0)
 
 
 _decode = msgspec.json.Decoder(Delivery).decode
@@ -80,15 +90,55 @@ def route_record(route: Route, kind: RecordKind, record: Mapping[str, Any], *, d
     )
 
 
+class _Contribution(msgspec.Struct):
+    rule: str
+    input: Any
+    points: float
+
+
+class _Published(msgspec.Struct):
+    """What routing relies on."""
+
+    schema: str
+    mode: str
+    lead_id: str
+    change_id: str
+    contributions: list[_Contribution] = []
+    qualification_id: str | None = None
+
+
+_decode_published = msgspec.json.Decoder(_Published).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def decode_published(kind: RecordKind, value: bytes) -> dict[str, Any]:
+    """
+    The fields of a record of topic *kind*, of version 1.
+
+    Raises:
+        InvalidEvent: it is none.
+    """
+    try:
+        published, record = _decode_published(value), _decode_object(value)
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        raise InvalidEvent("bad_type", "", str(exc)) from exc
+    if published.schema != f"{kind}/1":
+        raise InvalidEvent("bad_type", "schema", f"not {kind}/1")
+    if kind == "pql-qualified" and published.qualification_id is None:
+        raise InvalidEvent("missing_field", "qualification_id")
+    return record
+
+
 def fields_of(record: Mapping[str, Any]) -> Fields:
     """
     The fields of a published record by dotted path.
 
-    Of each contribution `input.<rule>` is what the rule looked at and `points.<rule>` what it gave.
+    Of each contribution `input.<rule>` is what the rule looked at (`input.<rule>.<feature>` where it looked at
+    several) and `points.<rule>` what it gave.
     """
     fields: dict[str, Scalar] = dict(_flat(record, ""))
     for part in record.get("contributions", ()):
-        fields[f"input.{part['rule']}"] = part["input"]
+        fields.update(_flat({part["rule"]: part["input"]}, "input."))
         fields[f"points.{part['rule']}"] = part["points"]
     return fields
 

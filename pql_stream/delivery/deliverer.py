@@ -1,0 +1,126 @@
+"""The deliveries of one sink: batches of its topic and of its parked topic in, each handled to its end."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Literal
+
+from pql_stream.delivery.admission import admitted
+from pql_stream.delivery.lanes import Lanes, Work
+from pql_stream.delivery.outlet import Outlet
+from pql_stream.delivery.parking import due_in_s
+from pql_stream.delivery.patience import GivenWay, Patience
+from pql_stream.delivery.ports import DeliveryBatch, Stop
+from pql_stream.delivery.reading import read_deliveries
+from pql_stream.delivery.recording import Recorder
+from pql_stream.delivery.rounds import Rounds
+from pql_stream.errors import ClaimLost
+
+Handled = Literal["done", "gave_way"]
+"""*done*: nothing of the batch is left to do, its end may be committed. *gave_way*: it is to be read again."""
+
+
+class Deliverer:
+    """
+    Delivers to one sink. Batches of several partitions may be handled at once, those of one partition one at a time.
+
+    However long a destination is away, a batch is not given up: its partition waits, and the lag with it, in Kafka.
+    """
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._generations: dict[str, int] = {}
+        self._in_work: dict[str, Patience] = {}
+        self._oldest_at_ms: dict[str, int] = {}
+
+    def waits(self, topic: str, partition: int) -> bool:
+        """Is nothing under way for a batch of *partition*, on purpose? Then it is no stall that nothing moves."""
+        patience = self._in_work.get(f"{topic}/{partition}")
+        return patience is not None and patience.waits
+
+    async def handle(self, batch: DeliveryBatch, stop: Stop) -> Handled:
+        """
+        Deliver *batch*; what cannot be is in the parked topic or among the dead letters, acknowledged, when it is
+        done.
+
+        When *stop* is set nothing new begins; attempts under way are waited for and written down.
+        """
+        recorder = Recorder(self._outlet, batch)
+        partition = recorder.partition
+        patience = Patience(self._outlet.ports, stop, self._outlet.settings.ledger)
+        self._in_work[partition] = patience
+        try:
+            await self._take_over(batch, recorder, patience)
+            await self._deliver(batch, recorder, patience)
+        except GivenWay:
+            return "gave_way"
+        except ClaimLost:
+            # If it is ours after all (the other one was slower to notice), the next batch takes it over again.
+            del self._generations[partition]
+            return "gave_way"
+        finally:
+            patience.close()
+            del self._in_work[partition]
+            self._tell(partition, None)
+        return "done"
+
+    async def _take_over(self, batch: DeliveryBatch, recorder: Recorder, patience: Patience) -> None:
+        """With its first batch since it was assigned, a partition is ours: an earlier owner may claim no more."""
+        partition = recorder.partition
+        if self._generations.get(partition) != batch.generation_id:
+            ledger, owner = self._outlet.ports.ledger, self._outlet.owner
+            await patience.insist(lambda: ledger.take_over(partition, owner))
+            self._generations[partition] = batch.generation_id
+
+    async def _deliver(self, batch: DeliveryBatch, recorder: Recorder, patience: Patience) -> None:
+        works, unreadable = read_deliveries(batch.records, self._outlet.name)
+        for one in unreadable:
+            recorder.refuse_record(one.record, "invalid", one.detail)
+        if recorder.ends:
+            self._outlet.ports.meter.reported(self._outlet.name, await recorder.write(patience))
+        are_parked = batch.topic == self._outlet.topics.parked
+        while works:
+            patience.check()
+            part = await self._due(works, recorder.partition, patience) if are_parked else works
+            works = works[len(part) :]
+            left = _oldest_at_ms(works)
+            entry = await admitted(self._outlet, part, recorder, patience, are_parked=are_parked)
+
+            def tell(lanes: Lanes, left: int | None = left) -> None:
+                self._tell(recorder.partition, _earlier(lanes.oldest_at_ms, left))
+
+            await Rounds(self._outlet, batch, entry, recorder, patience=patience, tell=tell).run()
+
+    async def _due(self, works: list[Work], partition: str, patience: Patience) -> list[Work]:
+        """
+        The parked *works* up to the first that is not due, and at least one: waits for it.
+
+        Raises:
+            GivenWay: the batch must.
+        """
+        self._tell(partition, _oldest_at_ms(works))
+        wait_s = self._due_in_s(works[0])
+        if wait_s > 0:
+            await patience.pause(wait_s)
+            patience.check()
+        return [works[0], *takewhile(lambda work: self._due_in_s(work) == 0, works[1:])]
+
+    def _due_in_s(self, work: Work) -> float:
+        outlet = self._outlet
+        return due_in_s(work.delivery, now_ms=outlet.ports.time_ms(), park_for_s=outlet.settings.park_for_s)
+
+    def _tell(self, partition: str, oldest_at_ms: int | None) -> None:
+        if oldest_at_ms is None:
+            self._oldest_at_ms.pop(partition, None)
+        else:
+            self._oldest_at_ms[partition] = oldest_at_ms
+        outlet = self._outlet
+        outlet.ports.meter.stands(outlet.name, outlet.breaker.state, min(self._oldest_at_ms.values(), default=None))
+
+
+def _oldest_at_ms(works: list[Work]) -> int | None:
+    return min((work.delivery.decided_at_ms for work in works), default=None)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((at_ms for at_ms in (one, other) if at_ms is not None), default=None)
