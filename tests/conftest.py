@@ -8,7 +8,7 @@ A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafk
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
+from tests.redis_space import RedisSpace, open_space
 
 TEST_BOOTSTRAP_VARIABLE = "PQL_TEST_BOOTSTRAP_SERVERS"
 TEST_REDIS_VARIABLE = "PQL_TEST_REDIS_URL"
@@ -132,7 +133,7 @@ def redis_server() -> None:
 @pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """
-    A real Redis that may be shared: keep to keys under a `topic_prefix`.
+    A real Redis that may be shared: keep to `redis_space`.
 
     That of PQL_TEST_REDIS_URL, else one of our own.
     """
@@ -143,6 +144,14 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     request.getfixturevalue("redis_server")  # not a parameter: a given Redis needs no program
     with EmbeddedRedis() as redis:
         yield redis.url
+
+
+@pytest.fixture
+async def redis_space(redis_url: str) -> AsyncIterator[RedisSpace]:
+    """A part of the Redis of `redis_url` for this test alone; its keys go after the test."""
+    space = open_space(redis_url)
+    yield space
+    await space.close()
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ DETAIL_BYTES_MAX = 100
 
 _HEAD = struct.Struct(">BBI6s8s")
 _ID_BYTES = 16
-_PLAIN = b"\0"
+# Before an id that is none of ours: how many bytes to leave out. Two of them where one would make it 16 bytes long.
+_PLAIN, _PLAIN_LONGER = b"\x01", b"\x02\x00"
 
 
 def hash_of(text: str, size: int) -> bytes:
@@ -48,13 +49,13 @@ def pack_id(delivery_id: str) -> bytes:
         packed = b""
     if len(packed) == _ID_BYTES and packed.hex() == delivery_id:
         return packed
-    plain = _PLAIN + delivery_id.encode(errors="surrogatepass")
-    return plain if len(plain) != _ID_BYTES else _PLAIN + plain
+    plain = delivery_id.encode(errors="surrogatepass")
+    return (_PLAIN_LONGER if len(plain) == _ID_BYTES - 1 else _PLAIN) + plain
 
 
 def unpack_id(packed: bytes) -> str:
     """The id that `pack_id` packed."""
-    return packed.hex() if len(packed) == _ID_BYTES else packed.lstrip(_PLAIN).decode(errors="surrogatepass")
+    return packed.hex() if len(packed) == _ID_BYTES else packed[packed[0] :].decode(errors="surrogatepass")
 
 
 def cut_detail(detail: str) -> bytes:

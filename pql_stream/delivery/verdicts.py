@@ -128,7 +128,7 @@ class Verdicts:
             elif alone:
                 self._triage.failed_alone(lane, "unavailable")
             else:
-                self._triage.park_failed(lane)
+                self._triage.park(lane)  # not as failing: the next that is tried may show that it was the sink
 
     def _all_suspect(self, failed: Lane) -> bool:
         """Has everything in work failed too often, with nothing passing?"""

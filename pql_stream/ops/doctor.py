@@ -15,6 +15,7 @@ from typing import Literal
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.errors import BrokerError, InvalidState, PqlError
 from pql_stream.ops.brokers.jars import find_java, find_maven
+from pql_stream.ops.delivery.config import load_sink_names
 from pql_stream.ops.preflight import (
     ClusterShape,
     PackIdentity,
@@ -175,7 +176,8 @@ def _http(host: str, port: int) -> str:
 
 
 def _topics(settings: Settings) -> str:
-    declared = tuple(topic.on_cluster(prefix=settings.topic_prefix) for topic in load_declarations())
+    sinks = load_sink_names(settings)
+    declared = tuple(topic.on_cluster(prefix=settings.topic_prefix) for topic in load_declarations(sinks=sinks))
     # That the counts fit together was seen before; a small cluster may well have other counts than ours.
     found = [
         difference

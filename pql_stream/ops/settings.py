@@ -17,10 +17,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pql_stream.errors import InvalidSettings
+from pql_stream.ops.secret_files import secret_in, why_unreadable
 from pql_stream.ops.settings_rules import (
     check_bootstrap_servers,
     check_data_dir,
     check_instance_id,
+    check_redis_url,
     check_together,
     check_topic_prefix,
     lower,
@@ -28,14 +30,11 @@ from pql_stream.ops.settings_rules import (
     upper,
 )
 
-SECRET_NAMES = frozenset({"KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD"})
+SECRET_NAMES = frozenset({"KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD", "REDIS_URL"})
 """Each can be given as `<name>_FILE` instead, a file with the value: Docker and Kubernetes mount such."""
 
 OTHERS_NAMES = frozenset({"PQL_TEST_BOOTSTRAP_SERVERS", "PQL_TEST_REDIS_URL", "PQL_KAFKA_CACHE"})
 """Names with our prefix that are no settings of a worker: the tests and the local broker read them."""
-
-SECRET_FILE_BYTES_MAX = 64 * 1024
-"""A mistaken path (a log, a device) must not be read whole; no password or key phrase is near it."""
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -116,6 +115,16 @@ class Settings(BaseSettings):
         validation_alias="PQL_SESSION_TIMEOUT_S",
         description="seconds without a heartbeat after which the group gives a worker's partitions away",
     )
+    config_file: FilePath | None = Field(
+        default=None,
+        validation_alias="PQL_CONFIG",
+        description="file with sinks and routes; without it ./pql.toml, if that is there",
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="ledger of deliveries: redis://, rediss:// or unix://; or REDIS_URL_FILE, a file that holds it",
+    )
     log_level: Annotated[LogLevel, BeforeValidator(lower)] = Field(
         default="info",
         validation_alias="PQL_LOG_LEVEL",
@@ -194,6 +203,21 @@ class Settings(BaseSettings):
                 "`pql-stream kafka` runs a broker on this machine",
             )
         return self.bootstrap_servers
+
+    def require_redis_url(self) -> str:
+        """
+        The Redis of the ledger, in clear: it may hold a password.
+
+        Raises:
+            InvalidSettings: none is given.
+        """
+        if self.redis_url is None:
+            raise InvalidSettings(
+                "no Redis is given",
+                why="REDIS_URL is not set, and deliveries need a ledger",
+                what_to_do="set it, for example REDIS_URL=redis://127.0.0.1:6379/0",
+            )
+        return self.redis_url.get_secret_value()
 
     def kafka_client_config(self) -> dict[str, Any]:
         """
@@ -302,25 +326,11 @@ def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             problems.append(f"{name} and {name}_FILE are both set: keep one")
             continue
         try:
-            given[name] = _secret_in(Path(path.strip()))
+            given[name] = secret_in(Path(path.strip()))
         except (OSError, ValueError) as exc:
             given[name] = ""  # given, but not to be had: no complaint that it is missing
-            problems.append(f"{name}_FILE={path.strip()!r}: {getattr(exc, 'strerror', None) or exc}")
+            problems.append(f"{name}_FILE={path.strip()!r}: {why_unreadable(exc)}")
     return given, problems
-
-
-def _secret_in(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(SECRET_FILE_BYTES_MAX + 1)
-    if len(content) > SECRET_FILE_BYTES_MAX:
-        raise ValueError("the file is too large for a secret")
-    try:
-        text = content.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None  # the cause would print the secret
-    if not text:
-        raise ValueError("the file is empty")
-    return text
 
 
 def _problems_of(exc: ValidationError, given: Mapping[str, str]) -> list[str]:
@@ -328,7 +338,8 @@ def _problems_of(exc: ValidationError, given: Mapping[str, str]) -> list[str]:
     for error in exc.errors(include_url=False, include_context=False, include_input=False):
         name = str(error["loc"][0])
         message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        problems.append(f"{name}={given[name]!r}: {message}")
+        shown = name if name in SECRET_NAMES else f"{name}={given[name]!r}"
+        problems.append(f"{shown}: {message}")
     return problems
 
 

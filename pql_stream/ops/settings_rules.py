@@ -7,6 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from pql_stream.errors import InvalidSettings
+
 TOPIC_PREFIX_CHARS_MAX = 200
 """Kafka's limit for a topic name is 249 characters; this leaves 49 for the longest name of ours."""
 
@@ -56,6 +60,17 @@ def check_instance_id(text: str) -> str:
     if len(text) > KAFKA_NAME_CHARS_MAX:
         raise ValueError(f"at most {KAFKA_NAME_CHARS_MAX} characters")
     return text
+
+
+def check_redis_url(url: SecretStr) -> SecretStr:
+    """What the ledger can connect to; what is said of it has nothing of it."""
+    from pql_stream.delivery.redis_connection import check_url  # noqa: PLC0415 - few commands need the client
+
+    try:
+        check_url(url.get_secret_value())
+    except InvalidSettings as exc:
+        raise ValueError(f"{exc.why}; {exc.what_to_do}") from None
+    return url
 
 
 def check_data_dir(path: Path) -> Path:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pql_stream.delivery.ports import SinkTopics
+
 APP_ID = "pql-score"
 """Id of the Faust app that scores, and its consumer group."""
 DELIVER_APP_ID = "pql-deliver"
@@ -44,6 +46,12 @@ The dead-letter topic is not among them: its key is whatever was received.
 def prefixed(name: str, prefix: str) -> str:
     """The name of a topic, app or group on a cluster that is shared under *prefix* ("" for none)."""
     return f"{prefix}{name}"
+
+
+def sink_topics(sink: str, prefix: str) -> SinkTopics:
+    """The full names of the topics of *sink* under *prefix*; all of them are keyed by lead."""
+    name = prefixed(f"delivery-{sink}", prefix)
+    return SinkTopics(deliveries=name, parked=f"{name}-parked", dead_letters=f"{name}-dlq")
 
 
 @dataclass(frozen=True, slots=True)

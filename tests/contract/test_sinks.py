@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from sink_bench import PERSONAL, SHORT_TIMEOUT_S, TOTAL_TIMEOUT_S, SinkBench, deliver_all
+from sink_benches.hubspot import HubSpotContactsBench, HubSpotTasksBench
+from sink_benches.salesforce import SalesforceTaskBench, SalesforceUpsertBench
+from sink_benches.slack import SlackBench, SlackWebhookBench
 from sink_benches.webhook import WebhookBench
 
 from pql_stream.delivery.outcomes import Delivered, Later, Outcome, Refused, Unknown
@@ -15,6 +18,12 @@ from pql_stream.delivery.sink import Item, Sink
 from pql_stream.testing.destinations.faults import Fault
 
 SINK_BENCHES: dict[str, Callable[[], Awaitable[SinkBench]]] = {
+    "slack": SlackBench.start,
+    "slack-webhook": SlackWebhookBench.start,
+    "hubspot-contacts": HubSpotContactsBench.start,
+    "hubspot-tasks": HubSpotTasksBench.start,
+    "salesforce-task": SalesforceTaskBench.start,
+    "salesforce-upsert": SalesforceUpsertBench.start,
     "webhook": WebhookBench.start,
 }
 

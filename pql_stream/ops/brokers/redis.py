@@ -28,7 +28,7 @@ STOP_S_MAX = 10.0
 ANSWER_S_MAX = 1.0
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
-"""Some 200,000 deliveries; a full server refuses writes, and delivery pauses."""
+"""Some 500,000 deliveries; a full server refuses writes, and delivery pauses."""
 
 LOG_LINES_SHOWN = 15
 

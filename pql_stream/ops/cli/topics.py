@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pql_stream.ops.delivery.config import load_sink_names
 from pql_stream.ops.settings import load_settings
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import TopicDeclaration, load_declarations
@@ -31,6 +32,8 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON ob
 def command() -> None:
     """
     The topics of this version against the cluster of KAFKA_BOOTSTRAP_SERVERS, under PQL_TOPIC_PREFIX.
+
+    Three topics for each sink of PQL_CONFIG are among them.
 
     Only what is declared is compared. No topic is ever deleted or made smaller.
     """
@@ -73,7 +76,7 @@ def _open(partitions: int | None, replicas: int | None) -> tuple[TopicCluster, t
     settings = load_settings()
     declared = tuple(
         topic.on_cluster(prefix=settings.topic_prefix, partitions=partitions, replicas=replicas)
-        for topic in load_declarations()
+        for topic in load_declarations(sinks=load_sink_names(settings))
     )
     return TopicCluster(settings.kafka_client_config()), declared
 

@@ -1,6 +1,6 @@
 """
 Topic declarations: a YAML file for each, in Strimzi's `KafkaTopic` form, so that Kubernetes takes the same
-file.
+file. Those of sinks are templates: a file stands for one topic of every sink that is configured.
 
 What a file does not name (replicas, any other setting of a topic) is the cluster's to decide and is not
 compared.
@@ -8,7 +8,7 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,9 @@ from pql_stream.ops.shipped import shipped_dir
 from pql_stream.stream.names import CO_PARTITIONED, prefixed
 
 ANNOTATION_PREFIX = "pql-stream/"
+
+SINK_WORD = "SINK"
+"""Stands for the name of a sink in a template: in the file's own name, and in metadata.name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +52,19 @@ class TopicDeclaration:
         )
 
 
-def load_declarations(directory: Path | None = None) -> tuple[TopicDeclaration, ...]:
+def load_declarations(directory: Path | None = None, *, sinks: Iterable[str] = ()) -> tuple[TopicDeclaration, ...]:
     """
-    Every `*.yaml` of *directory* (the shipped ones, unless given), sorted by name.
+    Every `*.yaml` of *directory* (the shipped ones, unless given), sorted by name, and the templates among
+    them for each of *sinks*.
 
     Raises:
         InvalidInput: a file is no topic declaration, or the topics keyed by lead differ in their partitions.
     """
-    paths = sorted((directory or shipped_dir("topics")).glob("*.yaml"))
-    declarations = tuple(sorted((_load(path) for path in paths), key=lambda declared: declared.name))
+    loaded = []
+    for path in sorted((directory or shipped_dir("topics")).glob("*.yaml")):
+        declared = _load(path)
+        loaded += [_of_sink(declared, sink) for sink in sinks] if _is_template(declared) else [declared]
+    declarations = tuple(sorted(loaded, key=lambda declared: declared.name))
     counts = {declared.name: declared.partitions for declared in declarations if declared.keyed}
     if len(set(counts.values())) > 1:
         raise InvalidInput(
@@ -66,6 +73,20 @@ def load_declarations(directory: Path | None = None) -> tuple[TopicDeclaration, 
             what_to_do="mend spec.partitions in the files",
         )
     return declarations
+
+
+def _is_template(declared: TopicDeclaration) -> bool:
+    return SINK_WORD in declared.name.split("-")
+
+
+def _of_sink(template: TopicDeclaration, sink: str) -> TopicDeclaration:
+    """
+    The topic of *sink*.
+
+    All of a sink's topics are keyed: what is dispatched, parked or dead-lettered keeps its partition number.
+    """
+    parts = template.name.split("-")
+    return replace(template, name="-".join(sink if part == SINK_WORD else part for part in parts), keyed=True)
 
 
 def _load(path: Path) -> TopicDeclaration:

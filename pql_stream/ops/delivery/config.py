@@ -1,0 +1,268 @@
+"""
+The settings file `pql.toml`: which sinks there are, and which records go to which of them.
+
+    [sinks.crm]
+    type = "hubspot"
+    service_key = { env = "HUBSPOT_SERVICE_KEY" }
+
+    [[routes]]
+    name = "crm-scores"
+    of = "score-changed"
+    sink = "crm"
+    action = "upsert"
+
+All that can be known before the first delivery is looked at here, and everything that is wrong is told at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ValidationError
+
+from pql_stream.core.packs import ModelPack
+from pql_stream.core.routes import Route
+from pql_stream.errors import InvalidSettings
+from pql_stream.ops.delivery.form_hubspot import HubSpotForm
+from pql_stream.ops.delivery.form_salesforce import SalesforceForm
+from pql_stream.ops.delivery.form_slack import SlackForm
+from pql_stream.ops.delivery.form_webhook import WebhookForm
+from pql_stream.ops.delivery.forms import Form, SinkForm, Tools
+from pql_stream.ops.delivery.names import check_sink_name
+from pql_stream.ops.delivery.problems import problem_of, problems_of, unknown, wrong_type
+from pql_stream.ops.delivery.routes import Records, RouteReader
+from pql_stream.ops.delivery.secrets import Reading
+from pql_stream.ops.settings import Settings
+from pql_stream.sinks.template_context import TemplateSettings
+from pql_stream.sinks.templates import Templates
+
+DEFAULT_FILE = Path("pql.toml")
+
+SINK_FORMS: Mapping[str, type[SinkForm]] = {
+    "hubspot": HubSpotForm,
+    "salesforce": SalesforceForm,
+    "slack": SlackForm,
+    "webhook": WebhookForm,
+}
+"""`type` -> what its table may say."""
+
+_SECTIONS = frozenset({"sinks", "routes", "templates"})
+
+
+def _crm_url(url: str) -> str:
+    try:
+        TemplateSettings(crm_url=url)
+    except InvalidSettings as exc:
+        raise ValueError(f"{exc.why}; {exc.what_to_do}") from exc
+    return url
+
+
+class TemplatesForm(Form):
+    """`[templates]`: what all templates share; *directory* is found from where the settings file is."""
+
+    directory: str | None = None
+    crm_url: Annotated[str, AfterValidator(_crm_url)] = ""
+    next_steps: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryConfig:
+    """
+    What the settings file says; nothing where there is none.
+
+    *warnings*: what may be meant so, and yet is told.
+    """
+
+    path: Path | None = None
+    sinks: Mapping[str, SinkForm] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    templates: TemplatesForm = field(default_factory=TemplatesForm)
+    tools: Tools | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def config_file(settings: Settings) -> Path | None:
+    """Where the settings file is; None if none is given and there is none by default."""
+    if settings.config_file is None:
+        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    return settings.config_file
+
+
+def load_config(settings: Settings, pack: ModelPack, environ: Mapping[str, str] | None = None) -> DeliveryConfig:
+    """
+    The settings file of *settings*, held against *pack*, the live one; secrets come from *environ* (the process's).
+
+    Raises:
+        InvalidSettings: `why` has every problem, one a line, and no secret.
+    """
+    path = config_file(settings)
+    if path is None:
+        return DeliveryConfig()
+    reader = _Reader(path, pack, os.environ if environ is None else environ)
+    config = reader.read(_tables(path))
+    if reader.problems:
+        raise _unusable(path, reader.problems)
+    return config
+
+
+def load_sink_names(settings: Settings) -> tuple[str, ...]:
+    """
+    The names of the sinks alone, sorted: who makes topics need not have their secrets.
+
+    Raises:
+        InvalidSettings: the file cannot be read, or a name is none.
+    """
+    path = config_file(settings)
+    if path is None:
+        return ()
+    sinks, problems = _section(_tables(path), "sinks", dict)
+    names = sorted(sinks or {})
+    problems += _name_problems(names)
+    if problems:
+        raise _unusable(path, problems)
+    return tuple(names)
+
+
+class _Reader:
+    """Reads the sections of one file, and collects what is wrong with them."""
+
+    def __init__(self, path: Path, pack: ModelPack, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._pack = pack
+        self._reading = Reading(environ, path.parent)
+        self._records = Records.of(pack)
+        self.problems: list[str] = []
+
+    def read(self, tables: Mapping[str, Any]) -> DeliveryConfig:
+        """What *tables* say; of use only where `problems` stays empty."""
+        self.problems += [unknown(name, _SECTIONS) for name in sorted(tables.keys() - _SECTIONS)]
+        templates = self._templates(self._section(tables, "templates", dict) or {})
+        tools = self._tools(templates)
+        sinks = self._sinks(self._section(tables, "sinks", dict) or {}, tools)
+        routes = self._routes(self._section(tables, "routes", list) or [], sinks, tools)
+        led_to = {route.sink for route in routes}
+        return DeliveryConfig(
+            path=self._path,
+            sinks={name: form for name, form in sinks.items() if form is not None},
+            routes=routes,
+            templates=templates,
+            tools=tools,
+            warnings=tuple(f"sinks.{name}: no route leads to it" for name in sinks if name not in led_to),
+        )
+
+    def _section(self, tables: Mapping[str, Any], name: str, kind: type[Any]) -> Any:  # noqa: ANN401 - a table, or a list
+        section, problems = _section(tables, name, kind)
+        self.problems += problems
+        return section
+
+    def _templates(self, table: Mapping[str, Any]) -> TemplatesForm:
+        try:
+            return TemplatesForm.model_validate(table)
+        except ValidationError as exc:
+            self.problems += problems_of(exc, TemplatesForm, "templates")
+            return TemplatesForm()
+
+    def _tools(self, form: TemplatesForm) -> Tools | None:
+        directory = None if form.directory is None else self._reading.directory / form.directory
+        given = {} if form.next_steps is None else {"next_steps": form.next_steps}
+        try:
+            settings = TemplateSettings(directory=directory, crm_url=form.crm_url, **given)
+        except InvalidSettings as exc:
+            self.problems.append(problem_of(exc, "templates"))
+            return None
+        return Tools(Templates(settings), tuple(tier.name for tier in self._pack.tiers), time.time)
+
+    def _sinks(self, tables: Mapping[str, Any], tools: Tools | None) -> dict[str, SinkForm | None]:
+        self.problems += _name_problems(tables)
+        return {name: self._sink(table, f"sinks.{name}", tools) for name, table in tables.items()}
+
+    def _sink(self, table: object, path: str, tools: Tools | None) -> SinkForm | None:
+        """The form of one sink, None if it cannot be read."""
+        if not isinstance(table, Mapping):
+            self.problems.append(f"{path}: {wrong_type(table, 'a table')}")
+            return None
+        kind = table.get("type")
+        if not isinstance(kind, str) or kind not in SINK_FORMS:
+            told = "is missing" if kind is None else "is none of ours"
+            self.problems.append(f"{path}.type: {told}; write {', '.join(sorted(SINK_FORMS))}")
+            return None
+        form = SINK_FORMS[kind]
+        try:
+            sink = form.model_validate(table, context=self._reading)
+        except ValidationError as exc:
+            self.problems += problems_of(exc, form, path)
+            return None
+        before = len(self.problems)
+        for name, mapping in sink.mappings().items():
+            self.problems += self._records.mapping_problems(mapping, f"{path}.{name}")
+        if tools is not None and len(self.problems) == before:
+            try:
+                sink.open(tools)
+            except InvalidSettings as exc:
+                self.problems.append(problem_of(exc, path))
+        # A route to a sink that cannot be opened has its own problems, but not this one once more.
+        return sink if len(self.problems) == before else None
+
+    def _routes(
+        self, tables: list[Any], sinks: Mapping[str, SinkForm | None], tools: Tools | None
+    ) -> tuple[Route, ...]:
+        reader = RouteReader(sinks, self._records, tools)
+        routes: list[Route] = []
+        for place, table in enumerate(tables):
+            route, problems = reader.read(table, f"routes[{place}]")
+            self.problems += problems
+            if route is not None:
+                routes.append(route)
+        counts = Counter(route.name for route in routes)
+        twice = {name: count for name, count in counts.items() if count > 1}
+        self.problems += [
+            f"routes.{name}: {count} routes have this name; give each its own" for name, count in twice.items()
+        ]
+        return tuple(routes)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        raise _unusable(path, [f"no TOML: {exc}"]) from exc
+    except (OSError, ValueError) as exc:  # no permission; not UTF-8
+        raise InvalidSettings(
+            f"{path} cannot be read",
+            why=getattr(exc, "strerror", None) or "it is not UTF-8 text",
+            what_to_do="set PQL_CONFIG to a file that this user may read",
+        ) from exc
+
+
+def _section(tables: Mapping[str, Any], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
+    section = tables.get(name)
+    if section is None or isinstance(section, kind):
+        return section, []
+    wanted = "[[routes]], a list of tables" if kind is list else f"[{name}...], a table"
+    return None, [f"{name}: write {wanted}"]
+
+
+def _name_problems(names: Any) -> list[str]:  # noqa: ANN401 - any names
+    problems = []
+    for name in names:
+        try:
+            check_sink_name(name)
+        except ValueError as exc:
+            problems.append(f"sinks.{name}: {exc}")
+    return problems
+
+
+def _unusable(path: Path, problems: list[str]) -> InvalidSettings:
+    count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+    return InvalidSettings(
+        f"{path} cannot be used: {count}",
+        why="\n".join(problems),
+        what_to_do="mend the file; `pql-stream config check` tells what is left",
+    )
