@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pql_stream.delivery.ports import SinkTopics
 from pql_stream.errors import BrokerError, InvalidState
 from pql_stream.ops.changelog import sample_row
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.stream.names import (
     CO_PARTITIONED,
     LEADS_CHANGELOG,
+    PQL_QUALIFIED,
     PRODUCT_ACTIVITY,
     PRODUCT_ACTIVITY_DLQ,
+    SCORE_CHANGED,
     TOPICS,
     prefixed,
 )
@@ -60,14 +63,39 @@ def shape_of(present: Mapping[str, int], prefix: str) -> ClusterShape:
         BrokerError: a topic is missing, or the counts do not fit together.
     """
     names = {prefixed(name, prefix): name for name in TOPICS}
-    missing = sorted(names.keys() - present.keys())
+    _check_none_is_missing(names, present)
+    return _shape({name: present[full] for full, name in names.items()})
+
+
+def check_sink_topics(client_config: Mapping[str, Any], prefix: str, topics: Sequence[SinkTopics]) -> int:
+    """
+    See that the *topics* of the sinks are there, with as many partitions as what they are filled from: so many.
+
+    Raises:
+        BrokerError: the cluster is away, a topic is missing, or the counts do not fit together.
+    """
+    sources = [prefixed(name, prefix) for name in (SCORE_CHANGED, PQL_QUALIFIED)]
+    wanted = [*sources, *(name for of in topics for name in (of.deliveries, of.parked, of.dead_letters))]
+    present = TopicCluster(client_config).partitions(wanted)
+    _check_none_is_missing(wanted, present)
+    if len({present[name] for name in wanted}) > 1:
+        counts = ", ".join(f"{name} has {present[name]}" for name in wanted if present[name] != present[sources[0]])
+        raise BrokerError(
+            f"{sources[0]} has {present[sources[0]]} partitions, but {counts}",
+            why="a lead has the same partition number in every topic keyed by lead",
+            what_to_do="give them the same number",
+        )
+    return present[sources[0]]
+
+
+def _check_none_is_missing(wanted: Iterable[str], present: Mapping[str, int]) -> None:
+    missing = sorted(set(wanted) - present.keys())
     if missing:
         raise BrokerError(
             f"{'topics are' if len(missing) > 1 else 'a topic is'} missing: {', '.join(missing)}",
             why="a worker creates no topics by itself",
             what_to_do="run `pql-stream topics apply`",
         )
-    return _shape({name: present[full] for full, name in names.items()})
 
 
 def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 import pql_stream
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.errors import InvalidSettings
+from pql_stream.ops.delivery.app import delivering
+from pql_stream.ops.delivery.config import DeliveryConfig, load_config
 from pql_stream.ops.http import Health, HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
@@ -34,9 +38,14 @@ exceptions and tasks leave, lie about for longer.
 log = structlog.stdlib.get_logger(__name__)
 
 
-def run_worker(settings: Settings) -> None:
+AppName = Literal["score", "deliver"]
+
+
+def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
     """
-    Score until SIGTERM or SIGINT; a batch in work is finished, committed, and the group left.
+    Score and deliver until SIGTERM or SIGINT; a batch in work is finished, committed, and the group left.
+
+    *only* names the apps to run; without, it scores, and delivers where the settings file names sinks.
 
     Raises:
         PqlError: somebody has to act before it can run, or go on.
@@ -44,19 +53,39 @@ def run_worker(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     pack = compile_pack(load_pack(settings.pack))
     settings.require_bootstrap_servers()
-    asyncio.run(_run(settings, pack))
+    config = load_config(settings, pack.pack)
+    if "deliver" in only and not config.sinks:
+        raise InvalidSettings(
+            "there is nothing to deliver to",
+            why=f"{config.path or 'no settings file'} names no sink",
+            what_to_do="write [sinks.…] and [[routes]] into pql.toml, or set PQL_CONFIG",
+        )
+    apps: set[AppName] = set(only) or {"score"}
+    if not only and config.sinks:
+        apps.add("deliver")
+    if "deliver" in apps:
+        settings.require_redis_url()
+    asyncio.run(_run(settings, pack, config, apps))
 
 
-async def _run(settings: Settings, pack: CompiledPack) -> None:
+async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, names: Collection[str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     page = MetricsPage()
-    app = await scoring_app(settings, pack, page, stop)
-    if app is None:
-        return
-    apps: list[BatchApp] = [app]
+    async with AsyncExitStack() as stack:
+        apps: list[BatchApp] = []
+        if "score" in names and (scoring := await scoring_app(settings, pack, page, stop)) is not None:
+            apps.append(scoring)
+        if "deliver" in names and (sending := await delivering(settings, config, page, stop)) is not None:
+            stack.push_async_callback(sending.close)
+            apps.append(sending.app)
+        if len(apps) == len(names):
+            await _serve(settings, apps, page, stop)
+
+
+async def _serve(settings: Settings, apps: Sequence[BatchApp], page: MetricsPage, stop: asyncio.Event) -> None:
     server = HttpServer(
         host=settings.http_host,
         port=settings.http_port,

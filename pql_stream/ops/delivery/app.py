@@ -1,0 +1,127 @@
+"""Makes the app that delivers: settings file, cluster and ledger are looked at first, then Faust is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+
+from pql_stream.core.profiles import LeadProfile
+from pql_stream.delivery.breaker import Breaker
+from pql_stream.delivery.outcomes import LaterReason
+from pql_stream.delivery.redis_connection import RedisConnection
+from pql_stream.delivery.redis_ledger import RedisLedger
+from pql_stream.delivery.redis_limits import RedisLimiter
+from pql_stream.ops.cluster_wait import when_there
+from pql_stream.ops.connecting import connection_of
+from pql_stream.ops.delivery.config import DeliveryConfig
+from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
+from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
+from pql_stream.ops.metrics.page import MetricsPage
+from pql_stream.ops.preflight import check_sink_topics
+from pql_stream.ops.settings import Settings
+
+if TYPE_CHECKING:
+    from pql_stream.stream.deliver_app import DeliverApp, SinkPlan
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivering:
+    """The app, and what it works with, which `close` lets go of."""
+
+    app: DeliverApp
+    _sinks: tuple[OpenSink, ...]
+    _redis: RedisConnection
+
+    async def close(self) -> None:
+        """Close the connections to the sinks and to Redis."""
+        for opened in self._sinks:
+            await opened.sink.close()
+        await self._redis.close()
+
+
+async def delivering(
+    settings: Settings, config: DeliveryConfig, page: MetricsPage, stop: asyncio.Event
+) -> Delivering | None:
+    """
+    The app for the sinks of *config*, as soon as the cluster answers; None when *stop* comes first.
+
+    Raises:
+        PqlError: somebody has to act before it can run.
+    """
+    redis = RedisConnection(settings.require_redis_url())
+    sinks = open_sinks(config, settings.topic_prefix)
+    client_config, topics = settings.kafka_client_config(), [opened.topics for opened in sinks]
+    partitions = await when_there(lambda: check_sink_topics(client_config, settings.topic_prefix, topics), stop)
+    if partitions is None:
+        return None
+    for warning in config.warnings:
+        log.warning("settings_file", warning=warning)
+    return Delivering(_make_app(settings, config, sinks, redis, page), sinks, redis)
+
+
+def _make_app(
+    settings: Settings, config: DeliveryConfig, sinks: tuple[OpenSink, ...], redis: RedisConnection, page: MetricsPage
+) -> DeliverApp:
+    # Faust reads the command line when it is imported.
+    sys.argv = sys.argv[:1]
+    from pql_stream.stream.deliver_app import DeliverApp, DeliverSettings  # noqa: PLC0415 - the line above comes first
+
+    prefix = settings.topic_prefix
+    return DeliverApp(
+        DeliverSettings(
+            connection=connection_of(settings),
+            prefix=prefix,
+            routes=config.routes,
+            sinks=[_plan(opened, redis, prefix) for opened in sinks],
+            profiles=_NoProfiles(),
+            data_dir=settings.data_dir,
+            owner=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}",
+            session_timeout_s=settings.session_timeout_s,
+            instance_id=settings.instance_id,
+            log_bug=lambda trace: log.error("internal_error", traceback=trace),
+        ),
+        PrometheusDeliveryMeter(page, [opened.name for opened in sinks]),
+        page.partitions(),
+    )
+
+
+def _plan(opened: OpenSink, redis: RedisConnection, prefix: str) -> SinkPlan:
+    from pql_stream.stream.deliver_app import SinkPlan  # noqa: PLC0415 - as above
+
+    return SinkPlan(
+        name=opened.name,
+        sink=opened.sink,
+        topics=opened.topics,
+        settings=opened.settings,
+        breaker=Breaker(opened.name, opened.breaker, _LogAlert(), time.monotonic, random.random),
+        ledger=RedisLedger(redis, prefix=prefix, sink=opened.name),
+        limiter=RedisLimiter(redis, opened.rate, prefix=prefix, sink=opened.name),
+    )
+
+
+class _NoProfiles:
+    """Until somebody keeps profiles."""
+
+    def of(self, partition: int, lead_id: str) -> LeadProfile | None:  # noqa: ARG002 - the port's
+        return None
+
+
+class _LogAlert:
+    """An `Alert` in the log; the breaker's state is a metric beside it."""
+
+    def paused(self, sink: str, reason: LaterReason, for_s: float, detail: str) -> None:
+        log.error("sink_paused", sink=sink, reason=reason, for_s=round(for_s), detail=detail)
+
+    def resumed(self, sink: str) -> None:
+        log.info("sink_resumed", sink=sink)
