@@ -1,0 +1,150 @@
+"""Drives workers that deliver, on a real Kafka and a real Redis: published records in, effects at fake destinations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from pql_stream.core.packs import compile_pack
+from pql_stream.core.transition import LeadState, advance
+from pql_stream.ops.topics.cluster import TopicCluster
+from pql_stream.ops.topics.declarations import load_declarations
+from pql_stream.stream.names import DELIVER_APP_ID, PQL_QUALIFIED, SCORE_CHANGED
+from pql_stream.stream.partitioner import partition_of
+from pql_stream.testing.simulation import simulate
+from pql_stream.wire.events import decode_event
+from pql_stream.wire.packs import load_pack
+from pql_stream.wire.pql_qualified import encode_pql_qualified
+from pql_stream.wire.score_changed import encode_score_changed
+
+PARTITIONS = 4
+SESSION_TIMEOUT_S = 6
+WAIT_S = 60.0
+_STEP_S = 0.05
+_ROOT = Path(__file__).parents[2]
+
+Published = tuple[str, bytes, bytes]
+"""Topic without its prefix, key, value."""
+
+
+def published(leads: int, *, seed: int = 7) -> list[Published]:
+    """What scoring publishes of so many simulated trial users, in its order."""
+    pack = compile_pack(load_pack("pql-100"))
+    states: dict[str, LeadState] = {}
+    records: list[Published] = []
+    for offset, simulated in enumerate(simulate(leads=leads, seed=seed)):
+        event = decode_event(simulated.value, "product-activity", 0, offset)
+        step = advance(states.get(event.lead_id), event, pack)
+        states[event.lead_id] = step.state
+        key = event.lead_id.encode()
+        if step.change is not None:
+            records.append((SCORE_CHANGED, key, encode_score_changed(step.change)))
+        if step.qualification is not None:
+            records.append((PQL_QUALIFIED, key, encode_pql_qualified(step.qualification)))
+    return records
+
+
+class DeliverBench:
+    """Everything under one topic prefix: topics, records, workers, and their settings file."""
+
+    def __init__(self, bootstrap: str, redis_url: str, prefix: str, directory: Path, settings_file: str) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = prefix
+        self.directory = directory
+        self.environment: dict[str, str] = {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._redis_url = redis_url
+        self._file = directory / "pql.toml"
+        self._file.write_text(settings_file)
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
+        self._group = Consumer({"bootstrap.servers": bootstrap, "group.id": prefix + DELIVER_APP_ID, "log_level": 0})
+
+    def create_topics(self, sinks: Iterable[str]) -> None:
+        """The topics that delivery reads and writes."""
+        TopicCluster({"bootstrap.servers": self.bootstrap}).apply(
+            declared.on_cluster(prefix=self.prefix, partitions=PARTITIONS)
+            for declared in load_declarations(sinks=tuple(sinks))
+        )
+
+    def publish(self, records: Iterable[Published]) -> None:
+        """Write *records* as scoring does, and wait for the broker."""
+        for topic, key, value in records:
+            self._producer.produce(self.prefix + topic, value, key, partition=partition_of(key, PARTITIONS))
+            self._producer.poll(0)
+        self._producer.flush()
+
+    def start(self, name: str = "a") -> subprocess.Popen[bytes]:
+        """A worker that delivers; its log lies under its *name*."""
+        given = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "PQL_TOPIC_PREFIX": self.prefix,
+            "PQL_CONFIG": str(self._file),
+            "PQL_DATA_DIR": str(self.directory / name),
+            "PQL_HTTP_PORT": "0",
+            "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "PQL_LOG_FORMAT": "json",
+            "REDIS_URL": self._redis_url,
+            "PYTHONPATH": str(_ROOT),
+        }
+        with (self.directory / f"{name}.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "pql_stream", "worker", "--only", "deliver"],
+                env=os.environ | given | self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def log(self, name: str = "a") -> str:
+        """What the workers of this *name* wrote."""
+        return (self.directory / f"{name}.log").read_text()
+
+    def close(self) -> None:
+        """End what still runs, and print every log: pytest shows it when the test failed."""
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+        self._group.close()
+        for path in sorted(self.directory.glob("*.log")):
+            print(f"--- {path.name}\n{path.read_text()[-20_000:]}")  # noqa: T201  # for whom the test fails
+
+    async def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Return when *happened*; fail when a worker ended by itself, or it takes too long."""
+        async with asyncio.timeout(WAIT_S):
+            while not happened():
+                await asyncio.sleep(_STEP_S)
+
+    def is_done(self, topics: Iterable[str]) -> bool:
+        """Is every record of *topics* (without their prefix) committed?"""
+        return all(self._left(self.prefix + topic) == 0 for topic in topics)
+
+    def _left(self, topic: str) -> int:
+        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        ends = [self._group.get_watermark_offsets(at, timeout=10)[1] for at in partitions]
+        committed = [max(at.offset, 0) for at in self._group.committed(partitions, timeout=10)]
+        return sum(ends) - sum(committed)
+
+
+def ids_of(records: Iterable[Published], topic: str) -> list[str]:
+    """The ids of the records of *topic*."""
+    field = "change_id" if topic == SCORE_CHANGED else "qualification_id"
+    return [json.loads(value)[field] for of, _, value in records if of == topic]
+
+
+def in_order(effects: Iterable[Mapping[str, object]]) -> bool:
+    """Are the changes of each lead in the order of their sequence, where repeats are left out?"""
+    last: dict[object, int] = {}
+    for content in effects:
+        lead, sequence = content["lead_id"], int(str(content["sequence"]))
+        if sequence <= last.get(lead, 0):
+            return False
+        last[lead] = sequence
+    return True
