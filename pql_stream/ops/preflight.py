@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from pql_stream.stream.names import (
     PRODUCT_ACTIVITY_DLQ,
     TOPICS,
     prefixed,
+    sink_topics,
 )
 from pql_stream.wire.rows import row_identity
 
@@ -42,24 +43,31 @@ class ClusterShape:
     dead_letter_partitions: int
 
 
-def read_shape(client_config: Mapping[str, Any], prefix: str) -> ClusterShape:
+def read_shape(client_config: Mapping[str, Any], prefix: str, sinks: Iterable[str] = ()) -> ClusterShape:
     """
-    The partition counts of the cluster's topics.
+    The partition counts of the cluster's topics, those of *sinks* among them.
 
     Raises:
         BrokerError: the cluster is away, a topic is missing, or the counts do not fit together.
     """
-    return shape_of(TopicCluster(client_config).partitions(prefixed(name, prefix) for name in TOPICS), prefix)
+    of_sinks = tuple(name for sink in sinks for name in _topics_of(sink))
+    names = [prefixed(name, prefix) for name in (*TOPICS, *of_sinks)]
+    return shape_of(TopicCluster(client_config).partitions(names), prefix, of_sinks)
 
 
-def shape_of(present: Mapping[str, int], prefix: str) -> ClusterShape:
+def _topics_of(sink: str) -> tuple[str, str, str]:
+    topics = sink_topics(sink, "")
+    return topics.deliveries, topics.parked, topics.dead_letters
+
+
+def shape_of(present: Mapping[str, int], prefix: str, of_sinks: Iterable[str] = ()) -> ClusterShape:
     """
-    The shape of a cluster where *present* are the topics (full name -> partitions).
+    The shape of a cluster where *present* are the topics (full name -> partitions); *of_sinks* are wanted as well.
 
     Raises:
         BrokerError: a topic is missing, or the counts do not fit together.
     """
-    names = {prefixed(name, prefix): name for name in TOPICS}
+    names = {prefixed(name, prefix): name for name in (*TOPICS, *of_sinks)}
     missing = sorted(names.keys() - present.keys())
     if missing:
         raise BrokerError(
@@ -72,7 +80,8 @@ def shape_of(present: Mapping[str, int], prefix: str) -> ClusterShape:
 
 def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
     partitions = partitions_by_topic[PRODUCT_ACTIVITY]
-    others = sorted(name for name in CO_PARTITIONED if partitions_by_topic[name] != partitions)
+    keyed = CO_PARTITIONED | (partitions_by_topic.keys() - set(TOPICS))
+    others = sorted(name for name in keyed if partitions_by_topic[name] != partitions)
     if others:
         counts = ", ".join(f"{name} has {partitions_by_topic[name]}" for name in others)
         raise BrokerError(
