@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from sink_bench import PERSONAL, SHORT_TIMEOUT_S, TOTAL_TIMEOUT_S, SinkBench, deliver_all
+from sink_benches.email import EmailBench
 from sink_benches.hubspot import HubSpotContactsBench, HubSpotTasksBench
 from sink_benches.salesforce import SalesforceTaskBench, SalesforceUpsertBench
-from sink_benches.email import EmailBench
 from sink_benches.slack import SlackBench, SlackWebhookBench
 from sink_benches.webhook import WebhookBench
 
