@@ -44,11 +44,13 @@ class Delivered:
     """
     The destination has it. *remote_id* is its name for what it made, if it says.
 
-    *was_there*: the sink looked, the destination had it already, and nothing was sent.
+    *was_there*: the sink looked, the destination had it already, and nothing was sent. *detail*, as in `Later`: what
+    went less than well, as when one of several recipients was refused.
     """
 
     remote_id: str | None = None
     was_there: bool = False
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

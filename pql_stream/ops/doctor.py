@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -13,9 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.delivery.redis_connection import RedisConnection
+from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.errors import BrokerError, InvalidState, PqlError
 from pql_stream.ops.brokers.jars import find_java, find_maven
-from pql_stream.ops.delivery.config import load_sink_names
+from pql_stream.ops.delivery.checks import check_sinks
+from pql_stream.ops.delivery.config import DeliveryConfig, load_config
+from pql_stream.ops.delivery.sinks import open_sinks
 from pql_stream.ops.preflight import (
     ClusterShape,
     PackIdentity,
@@ -68,19 +73,59 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("pack", "ok", f"{_identity(pack)}: {len(pack.rules)} rules, {len(pack.tiers)} tiers")
     yield _finding("disk", lambda: _disk(settings.data_dir))
     yield _finding("http", lambda: _http(settings.http_host, settings.http_port))
-    yield from _examine_cluster(settings, pack)
+    sinks: tuple[str, ...] = ()
+    if pack is None:
+        yield Finding("delivery", "skipped", "without a pack")
+    else:
+        try:
+            config = load_config(settings, pack.pack)
+        except PqlError as exc:
+            yield _failed("delivery", exc)
+        else:
+            sinks = tuple(config.sinks)
+            yield from _examine_delivery(settings, config)
+    yield from _examine_cluster(settings, pack, sinks)
 
 
-def _examine_cluster(settings: Settings, pack: CompiledPack | None) -> Iterator[Finding]:
+def _examine_delivery(settings: Settings, config: DeliveryConfig) -> Iterator[Finding]:
+    if not config.sinks:
+        yield Finding("delivery", "skipped", "there are no sinks")
+        return
+    text = f"{config.path}: {len(config.sinks)} sinks, {len(config.routes)} routes"
+    if config.warnings:
+        yield Finding("delivery", "warning", "\n".join((text, *config.warnings)), "add a route, or take the sink away")
+    else:
+        yield Finding("delivery", "ok", text)
+    yield _finding("redis", lambda: _redis(settings))
+    for check in check_sinks(open_sinks(config, settings.topic_prefix)):
+        text = f"{check.sink}: {check.text}"
+        yield Finding("sink", "ok" if check.ok else "failed", text, check.what_to_do)
+
+
+def _redis(settings: Settings) -> str:
+    """The ledger answers; a read, under our own prefix."""
+    redis = RedisConnection(settings.require_redis_url())
+
+    async def ask() -> None:
+        try:
+            await RedisLedger(redis, prefix=settings.topic_prefix, sink="doctor").repeats()
+        finally:
+            await redis.close()
+
+    asyncio.run(ask())
+    return f"{redis.address}: it answers, and runs our scripts"
+
+
+def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple[str, ...]) -> Iterator[Finding]:
     try:
-        shape = read_shape(settings.kafka_client_config(), settings.topic_prefix)
+        shape = read_shape(settings.kafka_client_config(), settings.topic_prefix, sinks)
     except PqlError as exc:
         yield _failed("kafka", exc)
         yield Finding("topics", "skipped", "without the above")
         yield Finding("state", "skipped", "without the above")
         return
     yield Finding("kafka", "ok", f"{settings.bootstrap_servers}: {shape.partitions} partitions of every topic by lead")
-    yield _finding("topics", lambda: _topics(settings))
+    yield _finding("topics", lambda: _topics(settings, sinks))
     if pack is None:
         yield Finding("state", "skipped", "without a pack")
     else:
@@ -114,9 +159,9 @@ def _python() -> str:
 
 def _packages() -> str:
     """The packages whose insides the transport knows are there in the very versions that it was proven with."""
-    pinned = [
-        line.split(";")[0].strip() for line in requires("pql-stream") or () if "==" in line and "extra" not in line
-    ]
+    # Behind the ";" stands for which machines or extras it is.
+    lines = [line.partition(";") for line in requires("pql-stream") or ()]
+    pinned = [pin.strip() for pin, _, marker in lines if "==" in pin and "extra" not in marker]
     wrong = []
     for name, wanted in (pin.split("==") for pin in pinned):
         try:
@@ -175,8 +220,7 @@ def _http(host: str, port: int) -> str:
     return f"{host}:{port} is free for metrics and health"
 
 
-def _topics(settings: Settings) -> str:
-    sinks = load_sink_names(settings)
+def _topics(settings: Settings, sinks: tuple[str, ...]) -> str:
     declared = tuple(topic.on_cluster(prefix=settings.topic_prefix) for topic in load_declarations(sinks=sinks))
     # That the counts fit together was seen before; a small cluster may well have other counts than ours.
     found = [

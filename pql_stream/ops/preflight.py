@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pql_stream.delivery.ports import SinkTopics
 from pql_stream.errors import BrokerError, InvalidState
 from pql_stream.ops.changelog import sample_row
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.stream.names import (
     CO_PARTITIONED,
     LEADS_CHANGELOG,
-    PQL_QUALIFIED,
     PRODUCT_ACTIVITY,
     PRODUCT_ACTIVITY_DLQ,
-    SCORE_CHANGED,
     TOPICS,
     prefixed,
+    sink_topics,
 )
 from pql_stream.wire.rows import row_identity
 
@@ -45,62 +43,45 @@ class ClusterShape:
     dead_letter_partitions: int
 
 
-def read_shape(client_config: Mapping[str, Any], prefix: str) -> ClusterShape:
+def read_shape(client_config: Mapping[str, Any], prefix: str, sinks: Iterable[str] = ()) -> ClusterShape:
     """
-    The partition counts of the cluster's topics.
+    The partition counts of the cluster's topics, those of *sinks* among them.
 
     Raises:
         BrokerError: the cluster is away, a topic is missing, or the counts do not fit together.
     """
-    return shape_of(TopicCluster(client_config).partitions(prefixed(name, prefix) for name in TOPICS), prefix)
+    of_sinks = tuple(name for sink in sinks for name in _topics_of(sink))
+    names = [prefixed(name, prefix) for name in (*TOPICS, *of_sinks)]
+    return shape_of(TopicCluster(client_config).partitions(names), prefix, of_sinks)
 
 
-def shape_of(present: Mapping[str, int], prefix: str) -> ClusterShape:
+def _topics_of(sink: str) -> tuple[str, str, str]:
+    topics = sink_topics(sink, "")
+    return topics.deliveries, topics.parked, topics.dead_letters
+
+
+def shape_of(present: Mapping[str, int], prefix: str, of_sinks: Iterable[str] = ()) -> ClusterShape:
     """
-    The shape of a cluster where *present* are the topics (full name -> partitions).
+    The shape of a cluster where *present* are the topics (full name -> partitions); *of_sinks* are wanted as well.
 
     Raises:
         BrokerError: a topic is missing, or the counts do not fit together.
     """
-    names = {prefixed(name, prefix): name for name in TOPICS}
-    _check_none_is_missing(names, present)
-    return _shape({name: present[full] for full, name in names.items()})
-
-
-def check_sink_topics(client_config: Mapping[str, Any], prefix: str, topics: Sequence[SinkTopics]) -> int:
-    """
-    See that the *topics* of the sinks are there, with as many partitions as what they are filled from: so many.
-
-    Raises:
-        BrokerError: the cluster is away, a topic is missing, or the counts do not fit together.
-    """
-    sources = [prefixed(name, prefix) for name in (SCORE_CHANGED, PQL_QUALIFIED)]
-    wanted = [*sources, *(name for of in topics for name in (of.deliveries, of.parked, of.dead_letters))]
-    present = TopicCluster(client_config).partitions(wanted)
-    _check_none_is_missing(wanted, present)
-    if len({present[name] for name in wanted}) > 1:
-        counts = ", ".join(f"{name} has {present[name]}" for name in wanted if present[name] != present[sources[0]])
-        raise BrokerError(
-            f"{sources[0]} has {present[sources[0]]} partitions, but {counts}",
-            why="a lead has the same partition number in every topic keyed by lead",
-            what_to_do="give them the same number",
-        )
-    return present[sources[0]]
-
-
-def _check_none_is_missing(wanted: Iterable[str], present: Mapping[str, int]) -> None:
-    missing = sorted(set(wanted) - present.keys())
+    names = {prefixed(name, prefix): name for name in (*TOPICS, *of_sinks)}
+    missing = sorted(names.keys() - present.keys())
     if missing:
         raise BrokerError(
             f"{'topics are' if len(missing) > 1 else 'a topic is'} missing: {', '.join(missing)}",
             why="a worker creates no topics by itself",
             what_to_do="run `pql-stream topics apply`",
         )
+    return _shape({name: present[full] for full, name in names.items()})
 
 
 def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
     partitions = partitions_by_topic[PRODUCT_ACTIVITY]
-    others = sorted(name for name in CO_PARTITIONED if partitions_by_topic[name] != partitions)
+    keyed = CO_PARTITIONED | (partitions_by_topic.keys() - set(TOPICS))
+    others = sorted(name for name in keyed if partitions_by_topic[name] != partitions)
     if others:
         counts = ", ".join(f"{name} has {partitions_by_topic[name]}" for name in others)
         raise BrokerError(

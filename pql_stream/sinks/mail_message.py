@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -34,8 +34,9 @@ HEADER_CHARS_MAX = 998
 # One line, whatever its length. Python's own policy would write a long List-Unsubscribe as encoded words, which
 # nobody reads there (RFC 8058 wants the URL), and a folded one has broken DKIM checks.
 _WHOLE = SMTP.clone(max_line_length=HEADER_CHARS_MAX, cte_type="7bit")
-# All others as usual: one line of 998 would make one encoded word of a long subject, and 75 is its limit (RFC 2047).
-_FOLDED = SMTP.clone(cte_type="7bit")
+# All others as usual: one line of 998 would make one encoded word of a long subject. Its limit is 75, and that of its
+# line 76 (RFC 2047, 2).
+_FOLDED = SMTP.clone(max_line_length=76, cte_type="7bit")
 _ONE_LINE = frozenset({"list-unsubscribe", "list-unsubscribe-post", "feedback-id", "message-id"})
 _STRANGE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -48,7 +49,7 @@ class _MailPolicy(EmailPolicy):
         return policy.clone(utf8=self.utf8).fold_binary(name, value)
 
 
-_POLICY = _MailPolicy(linesep="\r\n", cte_type="7bit", max_line_length=78)
+_POLICY = _MailPolicy(linesep="\r\n", cte_type="7bit", max_line_length=76)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,17 @@ class MailMaker:
                 why="mails come from a plain address like pql@example.com",
                 what_to_do="write the address alone; the name is a setting of its own",
             )
-        if not self.sender_name.isprintable():
-            raise InvalidSettings("the name of the sender of mails has control characters in it")
+        # Python loses the quotes around these where it folds a name beyond ASCII, and then they mean something.
+        if (
+            not self.sender_name.isprintable()
+            or len(self.sender_name) > 60
+            or set(self.sender_name) & set('<>()[]:;@\\,"')
+        ):
+            raise InvalidSettings(
+                "the name of the sender of mails cannot be used",
+                why='it is longer than 60 characters, or has a control character, or one of < > ( ) [ ] : ; @ \\ , "',
+                what_to_do="write a plain name",
+            )
 
     def make(self, item: Item) -> Mail | Refused | Later:
         """The mail of *item*, or why there is none."""
@@ -94,6 +104,8 @@ class MailMaker:
         recipients = self._lead(item) if to_lead else _salespeople(options)
         if not isinstance(recipients, list):
             return recipients
+        if not {"subject", "text"} <= _templates(options).keys():
+            return Refused("invalid", "the route names no template")
         url = self._unsubscribe_url(item) if to_lead else ""
         if len(url) > HEADER_CHARS_MAX // 2:
             return Refused("too_large", "the lead's id is too long for an unsubscribe link")
@@ -135,6 +147,9 @@ class MailMaker:
                     f"write addresses with commas between, or {THE_LEAD}",
                 )
             return None
+        return self._lead_problem(options)
+
+    def _lead_problem(self, options: Mapping[str, Any]) -> tuple[str, str] | None:
         if self.unsubscribe is None:
             return "no mail goes to a lead without a link to unsubscribe", "set the unsubscribe address and its secret"
         if missing := sorted({LIST_OPTION, "subject", "text"} - options.keys()):
@@ -169,6 +184,8 @@ class MailMaker:
         message.set_content(made["text"])
         if "html" in made:
             message.add_alternative(made["html"], subtype="html")
+            # Python's own is random; so a repeat is the same mail, but for its date.
+            message.set_boundary(f"=_{_STRANGE.sub('-', item.delivery.delivery_id)}")
         return message
 
     def _headers(self, item: Item, recipients: list[str], subject: str, url: str) -> dict[str, Any]:
@@ -190,14 +207,14 @@ class MailMaker:
         return headers
 
 
-def _salespeople(options: dict[str, Any]) -> list[str] | Refused:
+def _salespeople(options: Mapping[str, Any]) -> list[str] | Refused:
     addresses = clean_addresses(str(options.get(TO_OPTION, "")))
     if addresses is None or len(addresses) > RECIPIENTS_MAX:
         return Refused("no_address", "the route's")
     return addresses
 
 
-def _templates(options: Any) -> dict[str, str]:  # noqa: ANN401 - a route's or a delivery's options
+def _templates(options: Mapping[str, Any]) -> dict[str, str]:
     """The templates by their options; those for salespeople are there if nothing is said."""
     defaults = {} if options.get(TO_OPTION) == THE_LEAD else _FOR_SALES
     return {name: str(options[name]) for name in TEMPLATE_KINDS if name in options} | {

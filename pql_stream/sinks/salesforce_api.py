@@ -16,6 +16,9 @@ from pql_stream.sinks.salesforce_answers import is_session_over, outcome_of_answ
 from pql_stream.sinks.salesforce_auth import Tokens
 
 _USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,12})/(\d{1,12})")
+_SOQL_ESCAPES = str.maketrans(
+    {"\\": r"\\", "'": r"\'", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\b": r"\b", "\f": r"\f"}
+)
 _QUERY_CHARS_MAX = 8_000
 """Salesforce takes URLs of 16 KiB."""
 
@@ -138,11 +141,8 @@ class Api:
 
 
 def soql_text(value: str) -> str:
-    """*value* as a SOQL literal. Within quotes, backslash and quote are all that has a meaning."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    for sign, escape in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        escaped = escaped.replace(sign, escape)
-    return f"'{escaped}'"
+    """*value* as a SOQL literal."""
+    return f"'{value.translate(_SOQL_ESCAPES)}'"
 
 
 def soql_lists(values: Sequence[str]) -> Iterator[str]:

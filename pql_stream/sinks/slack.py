@@ -25,7 +25,7 @@ from pql_stream.sinks.slack_message import CHANNEL_OPTION, Unfit, message_of
 from pql_stream.sinks.templates import Templates
 
 BASE_URL = "https://slack.com/api"
-TRAITS = Traits(batch_max=1, repeatable=False, needs_profile=False, rate=1, rate_period_s=1.0)
+TRAITS = Traits(batch_max=1, repeatable=False, needs_profile=False, rate=1, rate_period_s=1.0, rate_scope="channel")
 """About one message a second and channel; short bursts are borne, but repeated abuse may disable the app."""
 
 

@@ -67,7 +67,7 @@ async def look_for(api: SlackApi, channel: str, item: Item) -> Delivered | Later
         if not isinstance(page, dict):
             return _undecided(page)
         if ts := _posted_at(page, item.delivery.delivery_id):
-            return Delivered(f"{channel}/{ts}")
+            return Delivered(f"{channel}/{ts}", was_there=True)
         cursor = _inner(page, "response_metadata").get("next_cursor")
         if not isinstance(cursor, str) or not cursor:
             return None

@@ -21,6 +21,8 @@ COMMANDS = {
     "pack": "Model packs: list, show, check.",
     "worker": "Score a cluster's product events.",
     "topics": "The topics against the cluster: plan, apply, check.",
+    "sinks": "Destinations: list, check, set-up.",
+    "routes": "Routes: what they would make of recorded changes.",
     "emit": "Produce events from files to the cluster.",
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",

@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
+from pql_stream.ops.delivery.config import load_live_config
+from pql_stream.ops.delivery.shown import MASK, Origin, entries
 from pql_stream.ops.settings import Settings, Source, load_settings, source_of
-
-MASK = "********"
-"""Always as long, so that it does not tell the length of what it hides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,8 @@ class Row:
     """One setting as it is shown; a secret's value is `MASK`, and None is "not given"."""
 
     name: str
-    value: str | int | None
-    source: Source
+    value: str | float | bool | None
+    source: Source | Origin
     description: str
 
 
@@ -34,9 +33,10 @@ def command() -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="One array of objects.")
 def show(*, as_json: bool) -> None:
-    """Every setting with its value and where that comes from; secrets are masked."""
+    """Every setting with its value and where that comes from, sinks and routes too; secrets are masked."""
     settings = load_settings()
     rows = [_row(settings, name, field) for name, field in Settings.names().items()]
+    rows += [Row(one.path, one.value, one.origin, "") for one in entries(load_live_config(settings))]
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -50,8 +50,13 @@ def show(*, as_json: bool) -> None:
 
 @command.command()
 def check() -> None:
-    """Whether a worker could start with these settings: exit 0, or 2 and every problem."""
-    load_settings()
+    """Whether a worker could start with these settings, sinks and routes too: exit 0, or 2 and every problem."""
+    settings = load_settings()
+    config = load_live_config(settings)
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if config.sinks and settings.redis_url is None:
+        click.echo("warning: REDIS_URL is not set, and a worker that delivers needs it", err=True)
     click.echo("the settings are fine", err=True)
 
 

@@ -26,7 +26,7 @@ from pql_stream.ops.delivery.config import DeliveryConfig
 from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
 from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
 from pql_stream.ops.metrics.page import MetricsPage
-from pql_stream.ops.preflight import check_sink_topics
+from pql_stream.ops.preflight import read_shape
 from pql_stream.ops.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ async def delivering(
     """
     redis = RedisConnection(settings.require_redis_url())
     sinks = open_sinks(config, settings.topic_prefix)
-    client_config, topics = settings.kafka_client_config(), [opened.topics for opened in sinks]
-    partitions = await when_there(lambda: check_sink_topics(client_config, settings.topic_prefix, topics), stop)
-    if partitions is None:
+    client_config, names = settings.kafka_client_config(), tuple(config.sinks)
+    if await when_there(lambda: read_shape(client_config, settings.topic_prefix, names), stop) is None:
         return None
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)

@@ -30,6 +30,7 @@ from pydantic import AfterValidator, ValidationError
 from pql_stream.core.packs import ModelPack
 from pql_stream.core.routes import Route
 from pql_stream.errors import InvalidSettings
+from pql_stream.ops.delivery.form_email import EmailForm
 from pql_stream.ops.delivery.form_hubspot import HubSpotForm
 from pql_stream.ops.delivery.form_salesforce import SalesforceForm
 from pql_stream.ops.delivery.form_slack import SlackForm
@@ -42,6 +43,7 @@ from pql_stream.ops.delivery.secrets import Reading
 from pql_stream.ops.settings import Settings
 from pql_stream.sinks.template_context import TemplateSettings
 from pql_stream.sinks.templates import Templates
+from pql_stream.wire.packs import load_pack
 
 DEFAULT_FILE = Path("pql.toml")
 
@@ -49,6 +51,7 @@ SINK_FORMS: Mapping[str, type[SinkForm]] = {
     "hubspot": HubSpotForm,
     "salesforce": SalesforceForm,
     "slack": SlackForm,
+    "email": EmailForm,
     "webhook": WebhookForm,
 }
 """`type` -> what its table may say."""
@@ -110,6 +113,17 @@ def load_config(settings: Settings, pack: ModelPack, environ: Mapping[str, str] 
     if reader.problems:
         raise _unusable(path, reader.problems)
     return config
+
+
+def load_live_config(settings: Settings) -> DeliveryConfig:
+    """
+    The settings file against the pack of PQL_PACK, with the process's environment; reads no pack where there is none.
+
+    Raises:
+        InvalidPack: the pack cannot be used.
+        InvalidSettings: as `load_config`.
+    """
+    return DeliveryConfig() if config_file(settings) is None else load_config(settings, load_pack(settings.pack))
 
 
 def load_sink_names(settings: Settings) -> tuple[str, ...]:

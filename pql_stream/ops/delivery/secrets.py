@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import PlainValidator, ValidationInfo
 
@@ -29,7 +29,7 @@ class Reading:
 class SecretText:
     """A secret and where it was found; only `reveal` shows it."""
 
-    origin: str
+    origin: Literal["environment", "file"]
     _text: str = field(repr=False)
 
     def reveal(self) -> str:
@@ -42,11 +42,11 @@ def _read(given: object, info: ValidationInfo) -> SecretText:
     assert isinstance(reading, Reading), "every form with secrets is read beside one"  # noqa: S101 - our own mistake
     match given:
         case {"env": str(name), **others} if not others:
-            return SecretText(f"environment {name}", _from_environment(name, reading.environ))
+            return SecretText("environment", _from_environment(name, reading.environ))
         case {"file": str(path), **others} if not others:
             where = reading.directory / path
             try:
-                return SecretText(f"file {where}", secret_in(where))
+                return SecretText("file", secret_in(where))
             except (OSError, ValueError) as exc:
                 raise ValueError(f"file {path!r}: {why_unreadable(exc)}") from None
         case str():

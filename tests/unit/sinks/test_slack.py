@@ -182,7 +182,7 @@ async def test_the_official_client_finds_what_we_posted(slack, bot):
     found = await bot.deliver([item(5, is_repeat=True)])
 
     assert f"{5:032x}" == answer["messages"][0]["metadata"]["event_payload"]["delivery_id"]
-    assert [Delivered(f"C-sales/{answer['messages'][0]['ts']}")] == found
+    assert [Delivered(f"C-sales/{answer['messages'][0]['ts']}", was_there=True)] == found
     assert [("GET", "/api/conversations.history")] * 2 == slack.journal.requests[1:]
 
 

@@ -23,6 +23,7 @@ SHIPPED_KINDS = {
     "task_subject.txt": "line",
     "task_body.txt": "text",
 }
+TEMPLATES = Templates()
 HOSTILE = "a\r\nBcc: x@evil.example\u2028b\x00\x1b[31m\u202ec <script>alert(1)</script> <!channel> & \ud800 \"'"
 
 texts = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -69,7 +70,7 @@ def test_shipped_templates_work_for_every_lead(name):
 def test_shipped_templates_work_for_any_record_strings(name, text, word):
     """Whatever a producer wrote, a text comes out that can be sent as UTF-8."""
     profile = LeadProfile(lead_id=text, email=word, first_name=text, title=word, company=text, phone=word)
-    template = Templates().get(name, SHIPPED_KINDS[name], "pql-qualified")
+    template = TEMPLATES.get(name, SHIPPED_KINDS[name], "pql-qualified")
 
     made = template.render(item(profile, lead_id=word, tier=text, reasons=[word, text], account_id=word))
 

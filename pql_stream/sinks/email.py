@@ -1,0 +1,64 @@
+"""
+E-mail by a relay (SMTP): one mail a delivery, to salespeople or to the lead itself.
+
+A relay knows no repeat; a mail that is sent again has the Message-ID of the first, by which some mailboxes drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pql_stream.delivery.outcomes import Delivered, Outcome
+from pql_stream.delivery.sink import Item, Traits
+from pql_stream.sinks.http import TOTAL_TIMEOUT_S
+from pql_stream.sinks.mail_message import Mail, MailMaker
+from pql_stream.sinks.smtp_session import Relay, SmtpSession
+
+TRAITS = Traits(batch_max=20, repeatable=False, needs_profile=False, rate=10, rate_period_s=1.0)
+"""
+Twenty mails share a connection. Ten calls a second: relays have limits of their own, and say so.
+
+No profile is needed to write to salespeople; a mail to a lead without one waits.
+"""
+
+
+class EmailSink:
+    """`Sink` by *relay*, of what *maker* makes. *timeout_s* is for each reply of the relay."""
+
+    def __init__(self, relay: Relay, maker: MailMaker, *, timeout_s: float = TOTAL_TIMEOUT_S) -> None:
+        self._relay = relay
+        self._maker = maker
+        self._timeout_s = timeout_s
+
+    @property
+    def traits(self) -> Traits:
+        """As `Sink` says."""
+        return TRAITS
+
+    def channel_of(self, _item: Item) -> str:
+        """There is none: a relay counts all mails alike."""
+        return ""
+
+    async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
+        """As `Sink` says. The items share a connection; once it is lost, those left were not sent."""
+        mails = [self._maker.make(item) for item in items]
+        session = self._session()
+        try:
+            return [await session.send(mail) if isinstance(mail, Mail) else mail for mail in mails]
+        finally:
+            session.close()
+
+    async def check(self) -> Outcome:
+        """Connect and log in."""
+        session = self._session()
+        try:
+            return await session.open() or Delivered()
+        finally:
+            session.close()
+
+    async def close(self) -> None:
+        """Nothing is kept between calls."""
+
+    def _session(self) -> SmtpSession:
+        sender = self._maker.sender
+        return SmtpSession(self._relay, sender=sender, helo=sender.rpartition("@")[2], timeout_s=self._timeout_s)
