@@ -42,7 +42,7 @@ class Ref:
     Names one copy of a delivery.
 
     *place*: the offset in `delivery-<sink>` that it had first, which is the order of the deliveries of a lead.
-    *copy*: 0 for the record of `delivery-<sink>`; later copies have higher numbers.
+    *copy*: 0 for the record of `delivery-<sink>`; later copies have higher numbers, below 2**32.
     """
 
     delivery_id: str
@@ -149,7 +149,8 @@ class Ledger(Protocol):
 
         "delivered" is always written: it is true whoever says it; and it stays. Anything else is written if *owner*
         made the last claim or has *partition*, and else left out. "pending" becomes "unknown" where the row is in
-        doubt; "unknown" brings it in doubt. *was_there* takes back a repeat that the claim noted.
+        doubt; "unknown" brings it in doubt. A copy that is newer than the row's stands for the delivery. *was_there*
+        takes back a repeat that the claim noted.
         """
 
     async def park(self, partition: str, owner: str, refs: Sequence[Ref]) -> None:

@@ -20,8 +20,8 @@ def parked(work: Work, *, now_ms: int, park_for_s: float, not_before_ms: int | N
     return msgspec.structs.replace(
         delivery,
         place=work.place,
-        # A worker whose clock is behind must not make a copy that looks older than the one that it read.
-        parked_at_ms=max(now_ms, delivery.copy + 1),
+        parks=delivery.parks + 1,
+        parked_at_ms=now_ms,
         due_at_ms=now_ms + round(park_for_s * 1000),
         not_before_ms=not_before_ms,
     )

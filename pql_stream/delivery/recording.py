@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pql_stream.delivery.lanes import Work
 from pql_stream.delivery.ledger import Ref, Settlement
@@ -96,7 +96,9 @@ class Recorder:
 
     def refuse(self, work: Work, reason: RefusalReason, detail: str) -> None:
         """To the dead letters, whoever says so."""
-        self.ends.refused.append(Settlement(work.ref, "refused", reason))
+        # Of every copy: one that was written just before a crash must not bring it back.
+        ref = replace(work.ref, copy=work.delivery.last_copy)
+        self.ends.refused.append(Settlement(ref, "refused", reason))
         self.ends.refused += self.superseded(work)
         self.refuse_record(work.record, reason, detail)
 

@@ -19,7 +19,7 @@ from pql_stream.delivery.bugs import traceback_without_text
 from pql_stream.delivery.channels import Channels
 from pql_stream.delivery.lanes import Lane, Lanes
 from pql_stream.delivery.ledger import Grant
-from pql_stream.delivery.outcomes import Outcome
+from pql_stream.delivery.outcomes import Delivered, Outcome
 from pql_stream.delivery.outlet import Outlet
 from pql_stream.delivery.patience import GivenWay, Patience
 from pql_stream.delivery.recording import Recorder
@@ -60,6 +60,7 @@ class Rounds:
         self._channels = Channels(outlet.settings, attempts_max, outlet.ports.chance)
         self._triage = Triage(outlet, self._lanes, recorder, attempts_max)
         self._verdicts = Verdicts(outlet, self._lanes, self._channels, recorder, self._triage)
+        self._moved: set[str] = set()
         self._gate_s: float | None = None
         self._taken: list[Call] = []
         self._tasks: dict[asyncio.Task[list[Outcome] | None], Call] = {}
@@ -89,9 +90,10 @@ class Rounds:
         await self._take_calls()
         await self._flush()
         await self._launch()
-        if self._lanes and not self._may_take():
+        if self._lanes and not self._lanes.unchecked and not self._may_take():
             await self._wait()
         self._reap()
+        await self._question()
         await self._flush()
 
     # --- before a call
@@ -221,7 +223,9 @@ class Rounds:
         call.lanes, call.items = [], []
         for lane, item, grant in zip(lanes, items, grants, strict=True):
             if grant == "none":
+                # Somebody parked it, or delivered it, since the batch began: what was known of its lead is old.
                 self._recorder.elsewhere(lane.first)
+                self._moved.add(lane.first.delivery.lead_id)
                 self._lanes.advance(lane)
                 continue
             is_repeat = grant == "again"
@@ -261,6 +265,24 @@ class Rounds:
             else:
                 self._verdicts.apply(call, outcomes)
 
+    async def _question(self) -> None:
+        """Is it the sink, or what it is sent? Ask it, when the verdicts say so."""
+        if not self._verdicts.suspected:
+            return
+        check = asyncio.create_task(self._check_sink())
+        try:
+            await self._patience.pause(None, [check])
+            self._verdicts.judge(sink_is_well=check.done() and check.result())
+        finally:
+            check.cancel()
+
+    async def _check_sink(self) -> bool:
+        try:
+            return isinstance(await self._outlet.sink.check(), Delivered)
+        except Exception:  # noqa: BLE001 - as in `_prepare`
+            self._ports.log_bug(traceback_without_text())
+            return False
+
     async def _flush(self) -> None:
         """Write what came of deliveries, and see which of the next may be tried."""
         while True:
@@ -274,23 +296,27 @@ class Rounds:
     async def _check(self) -> None:
         """May the first of each lane be tried, or is there an earlier one that waits elsewhere?"""
         unchecked, self._lanes.unchecked = self._lanes.unchecked, []
-        if self._are_parked:
-            await self._check_parked(unchecked)
-            return
+        to_ask: list[Lane] = []
         for lane in unchecked:
+            lead_id = lane.first.delivery.lead_id
+            if self._are_parked or lead_id in self._moved:
+                to_ask.append(lane)
             # Only this partition parks deliveries of this lead, so what was known when the batch began still holds.
-            if lane.first.delivery.lead_id in self._heads:
+            elif lead_id in self._heads:
                 self._triage.park(lane)
             else:
                 self._lanes.make_ready(lane)
+        if to_ask:
+            await self._ask(to_ask)
 
-    async def _check_parked(self, unchecked: list[Lane]) -> None:
-        refs = [lane.first.ref for lane in unchecked]
+    async def _ask(self, lanes: list[Lane]) -> None:
+        refs = [lane.first.ref for lane in lanes]
         known = await self._patience.insist(lambda: self._ports.ledger.look_up(refs))
-        for lane, one in zip(unchecked, known, strict=True):
+        for lane, one in zip(lanes, known, strict=True):
             delivery = lane.first.delivery
             is_head = one.head in (None, delivery.delivery_id)
             if one.row.is_over_for(delivery.copy):
+                self._recorder.elsewhere(lane.first)
                 self._lanes.advance(lane)
             elif is_head and self._ports.time_ms() >= (delivery.not_before_ms or 0):
                 self._lanes.make_ready(lane)

@@ -17,6 +17,7 @@ class Item:
     One delivery and what is known of its lead. *profile* is None when the lead has none.
 
     *is_repeat*: an earlier attempt may have arrived; a sink that can ask the destination looks there first.
+    The outcome is of the attempt alone: `Later` leaves open what an earlier one did.
     """
 
     delivery: Delivery

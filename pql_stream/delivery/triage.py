@@ -40,25 +40,22 @@ class Triage:
         """The first of *lane* is to blame for its failure itself, or its channel is, and others pass."""
         work = lane.first
         work.failures += 1
-        since_ms = self._failing_since_ms(lane)
-        if self._ports.time_ms() - since_ms >= self._settings.give_up_after_s * 1000:
+        failing_s = self._failing_s(lane)
+        if failing_s >= self._settings.give_up_after_s:
             self.refuse(lane, "gave_up", detail)
         elif work.failures >= self._attempts_max or (asked_s or 0.0) > self._settings.hold_s_max:
-            self.park_failed(lane, asked_s)
+            # By the time that it has been failing, and not by its attempts: most of them may be an outage's.
+            doublings = int(failing_s / self._settings.park_for_s).bit_length()
+            self.park(lane, wait_s=self._settings.parked.wait_s(1 + doublings, self._ports.chance(), asked_s))
         else:
             self.delay(lane, work.failures, asked_s)
 
     def without_profile(self, lane: Lane) -> None:
         """There is no contact data: it may be on its way, but not for ever."""
-        if self._ports.time_ms() - self._failing_since_ms(lane) >= self._settings.profile_wait_s * 1000:
+        if self._failing_s(lane) >= self._settings.profile_wait_s:
             self.refuse(lane, "no_profile")
         else:
             self.park(lane)
-
-    def park_failed(self, lane: Lane, asked_s: float | None = None) -> None:
-        """The first of *lane* was tried: the more often, the longer it waits."""
-        attempts = max(lane.first.delivery.attempts, 1)
-        self.park(lane, wait_s=self._settings.parked.wait_s(attempts, self._ports.chance(), asked_s))
 
     def park(self, lane: Lane, *, wait_s: float | None = None) -> None:
         """All of *lane* to the parked topic: behind the first, in order. The first is not tried for *wait_s*."""
@@ -72,9 +69,11 @@ class Triage:
             self._recorder.park(work, copy)
         self._lanes.close(lane)
 
-    def _failing_since_ms(self, lane: Lane) -> int:
-        work = lane.first
-        if work.delivery.first_failed_at_ms is None:
-            work.delivery = msgspec.structs.replace(work.delivery, first_failed_at_ms=self._ports.time_ms())
-        assert work.delivery.first_failed_at_ms is not None  # noqa: S101 - set above
-        return work.delivery.first_failed_at_ms
+    def _failing_s(self, lane: Lane) -> float:
+        """Seconds since the first of *lane* began to fail alone, which is now if it never did."""
+        work, now_ms = lane.first, self._ports.time_ms()
+        since_ms = work.delivery.first_failed_at_ms
+        if since_ms is None:
+            work.delivery = msgspec.structs.replace(work.delivery, first_failed_at_ms=now_ms)
+            return 0.0
+        return (now_ms - since_ms) / 1000

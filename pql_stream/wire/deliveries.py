@@ -17,6 +17,9 @@ from pql_stream.errors import InvalidEvent
 
 SCHEMA = "delivery/1"
 
+_PARKS_MAX = 2**20
+"""With a place for 4,096 redrives a copy's number fits into 32 bits."""
+
 _ID_FIELD: dict[RecordKind, str] = {"score-changed": "change_id", "pql-qualified": "qualification_id"}
 
 
@@ -28,7 +31,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     record was written, and so the same on every repeat. *attempts* made so far, and *parked_at_ms* / *due_at_ms*
     (None until it is parked), are those of an item that waits alone; *first_failed_at_ms* is when it began to fail
     while others passed, and *not_before_ms* what its destination asked for. *place* is the offset in
-    `delivery-<sink>` that it had before it was parked. *redriven_at_ms* is when it came back from the dead letters.
+    `delivery-<sink>` that it had before it was parked. *parks* and *redrives* count how often it was parked, and how
+    often it came back from the dead letters.
     """
 
     delivery_id: str
@@ -47,12 +51,18 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     due_at_ms: int | None = None
     not_before_ms: int | None = None
     place: int | None = None
-    redriven_at_ms: int | None = None
+    parks: int = 0
+    redrives: int = 0
 
     @property
     def copy(self) -> int:
         """Which copy of the delivery this is: the higher the later, 0 for the first (`delivery.ledger`)."""
-        return max(self.parked_at_ms or 0, self.redriven_at_ms or 0)
+        return self.redrives * _PARKS_MAX + min(self.parks, _PARKS_MAX - 1)
+
+    @property
+    def last_copy(self) -> int:
+        """The highest that a copy may have before it is redriven."""
+        return (self.redrives + 1) * _PARKS_MAX - 1
 
 
 _decode = msgspec.json.Decoder(Delivery).decode
@@ -73,6 +83,21 @@ def decode_delivery(value: bytes) -> Delivery:
     if delivery.schema != SCHEMA:
         raise InvalidEvent("bad_type", "schema", f"not {SCHEMA}")
     return delivery
+
+
+def redriven(delivery: Delivery) -> Delivery:
+    """*delivery* once more, from the beginning: newer than every copy of it that there is."""
+    return msgspec.structs.replace(
+        delivery,
+        attempts=0,
+        first_failed_at_ms=None,
+        parked_at_ms=None,
+        due_at_ms=None,
+        not_before_ms=None,
+        place=None,
+        parks=0,
+        redrives=delivery.redrives + 1,
+    )
 
 
 def route_record(route: Route, kind: RecordKind, record: Mapping[str, Any], *, decided_at_ms: int) -> Delivery:
@@ -133,8 +158,8 @@ def fields_of(record: Mapping[str, Any]) -> Fields:
     """
     The fields of a published record by dotted path.
 
-    Of each contribution `input.<rule>` is what the rule looked at (`input.<rule>.<feature>` where it looked at
-    several) and `points.<rule>` what it gave.
+    Of each contribution `input.<rule>` is what the rule looked at and `points.<rule>` what it gave. A rule that looks
+    at several things has them as `input.<rule>.<thing>`.
     """
     fields: dict[str, Scalar] = dict(_flat(record, ""))
     for part in record.get("contributions", ()):
