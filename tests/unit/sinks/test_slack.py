@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slack_sdk.errors import SlackApiError
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.metadata import Metadata
 from slack_sdk.web.async_client import AsyncWebClient
@@ -424,3 +425,37 @@ def test_a_route_with_the_shipped_templates_works():
     for kind in ("pql-qualified", "score-changed"):
         check_route(Route("r", kind, "slack", "message", options={"channel": "C1"}), TEMPLATES, has_channel=True)
         check_route(Route("r", kind, "slack", "message"), TEMPLATES, has_channel=False)
+
+
+def section(text: str, kind: str = "mrkdwn") -> dict:
+    return {"type": "section", "text": {"type": kind, "text": text}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, "no_text"),
+        ({"text": "x" * 40_001}, "msg_too_long"),
+        ({"text": "x", "blocks": [section("x")] * 51}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [section("x" * 3_001)]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [section("")]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [section("a < b")]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [section("Ampère & Sons")]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [section("x" * 3_000)] * 5}, "msg_blocks_too_long"),
+        ({"text": "x", "metadata": {"event_type": "x"}}, "invalid_metadata_format"),
+        ({"text": "x", "channel": "C-gone"}, "channel_not_found"),
+        ({"text": "x", "channel": "C-old"}, "is_archived"),
+    ],
+)
+async def test_the_fake_refuses_what_slack_refuses(slack, fields, code):
+    """Otherwise our messages would prove nothing there."""
+    slack.messages["C-old"] = []
+    slack.archived.add("C-old")
+    client = AsyncWebClient(TOKEN, base_url=f"{slack.url}/api/", retry_handlers=[])
+
+    with pytest.raises(SlackApiError) as caught:
+        await client.api_call("chat.postMessage", json={"channel": "C-sales"} | fields)
+
+    assert code == caught.value.response["error"]
+    assert [] == slack.journal.effects
