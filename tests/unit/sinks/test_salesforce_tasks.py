@@ -264,6 +264,21 @@ async def test_a_repeat_is_looked_for_and_found(world):
     assert 4 == len(world.tasks())
 
 
+async def test_a_whole_batch_of_repeats(world):
+    """
+    Two hundred ids do not fit in one URL: two questions, and no task is made.
+    """
+    items = [known(number) for number in range(200)]
+    sink = world.sink()
+    await sink.deliver(items)
+    world.forget()
+
+    outcomes = await sink.deliver([repeated(item) for item in items])
+
+    assert [Delivered(task["Id"], was_there=True) for task in world.tasks()] == outcomes
+    assert [("GET", QUERY)] * 2 == world.paths()
+
+
 async def test_what_is_no_repeat_is_not_looked_for(world):
     """
     The question costs a call.
