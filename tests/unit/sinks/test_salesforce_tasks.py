@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hubspot_world import changed, qualified, repeated
+from hubspot_world import changed, qualified, repeated, with_action
 from salesforce_world import COMPOSITE, QUERY, salesforce_world, with_lead_id
 
 from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
@@ -26,14 +26,6 @@ def known(number, **fields):
 
 def kinds(outcomes):
     return [type(outcome) for outcome in outcomes]
-
-
-def as_task(item):
-    return replace(item, delivery=type(item.delivery)(**{**_fields(item.delivery), "action": "task"}))
-
-
-def _fields(delivery):
-    return {name: getattr(delivery, name) for name in delivery.__struct_fields__}
 
 
 async def test_a_lead_and_its_task_in_one_request(world):
@@ -94,7 +86,7 @@ async def test_a_task_of_a_changed_score(world):
     """
     Its tier is the one after the change.
     """
-    await world.sink().deliver([as_task(changed(1, company="Engines"))])
+    await world.sink().deliver([with_action(changed(1, company="Engines"), "task")])
 
     assert "PQL - Silver" == world.tasks()[0]["Subject"]
 
