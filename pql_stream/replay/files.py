@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import sys
@@ -63,9 +64,9 @@ class EventFile:
             InvalidInput: it cannot.
         """
         # A pipe can be opened once only: whoever writes to it would find its reader gone.
-        if self.path != STDIN and not Path(self.path).is_fifo():
-            with _as_invalid_input(self.path), Path(self.path).open("rb"):
-                pass
+        with _as_invalid_input(self.path):
+            if self.path != STDIN and not Path(self.path).is_fifo():
+                Path(self.path).open("rb").close()
 
     def __iter__(self) -> Iterator[Line]:
         """
@@ -78,7 +79,7 @@ class EventFile:
             raw = _stdin() if self.path == STDIN else Path(self.path).open("rb")  # noqa: SIM115 - closed below
             self._raw = raw
             try:
-                yield from self._lines(_decompressed(raw))
+                yield from self._lines(_decompressed(raw, self.name))
             finally:
                 if self.path != STDIN:
                     raw.close()
@@ -117,12 +118,20 @@ def _rest_dropped(content: bytes, stream: IO[bytes]) -> bytes:
 
 
 def _stdin() -> io.BufferedReader:
+    # Python's own stub leaves out that there is none when whoever started us closed it (`<&-`).
+    if cast("object", sys.stdin) is None:
+        raise OSError(errno.EBADF, "standard input is closed")
     return cast("io.BufferedReader", sys.stdin.buffer)  # what it is, unless somebody replaced it
 
 
-def _decompressed(raw: io.BufferedReader) -> IO[bytes]:
-    if raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
+def _decompressed(raw: io.BufferedReader, name: str) -> IO[bytes]:
+    start = raw.peek(len(_GZIP_MAGIC))
+    if start[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    # A compressed file that is damaged in, or cut before, its first two bytes is not told by them. Read as
+    # text it would be nothing but refused lines, or no line at all, and the command would end well.
+    if name.lower().endswith(".gz") and not start.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{"):
+        raise gzip.BadGzipFile("it is called .gz, and is neither gzip nor JSON lines")
     return raw
 
 
