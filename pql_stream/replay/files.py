@@ -19,8 +19,6 @@ STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = b"\r\n"
-_READ_BYTES_MAX = len(_BYTE_ORDER_MARK) + RECORD_BYTES_MAX + len(_LINE_END)
-"""Enough for every line within the limit, so that what is cut is over it."""
 
 
 class Line(NamedTuple):
@@ -36,10 +34,11 @@ class Line(NamedTuple):
 
 
 class EventFile:
-    """One file of events; iterate over it to get its lines."""
+    """One file of events; iterate over it to get its lines, of which those over *line_bytes_max* are cut."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, line_bytes_max: int = RECORD_BYTES_MAX) -> None:
         self.path = path
+        self.line_bytes_max = line_bytes_max
         # A file name need not be UTF-8, but it stands in records, which are.
         self.name = Path(path).name.encode(errors="backslashreplace").decode()
         self._raw: io.BufferedReader | None = None
@@ -86,14 +85,16 @@ class EventFile:
                 self._raw = None
 
     def _lines(self, stream: IO[bytes]) -> Iterator[Line]:
+        # Enough for every line within the limit, so that what is cut is over it.
+        read_bytes_max = len(_BYTE_ORDER_MARK) + self.line_bytes_max + len(_LINE_END)
         number = 0
-        while content := stream.readline(_READ_BYTES_MAX):
+        while content := stream.readline(read_bytes_max):
             number += 1
             if number == 1:
                 content = content.removeprefix(_BYTE_ORDER_MARK)
             if content.endswith(b"\n"):
                 content = content[:-1].removesuffix(b"\r")
-            elif len(content) > RECORD_BYTES_MAX:
+            elif len(content) > self.line_bytes_max:
                 content = _rest_dropped(content, stream)
             if not _is_blank(content):
                 yield Line(self.name, number, content)
