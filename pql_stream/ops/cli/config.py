@@ -50,9 +50,13 @@ def show(*, as_json: bool) -> None:
 
 @command.command()
 def check() -> None:
-    """Whether a worker could start with these settings: exit 0, or 2 and every problem."""
+    """
+    Whether every setting that is given can be used: exit 0, or 2 and every problem.
+
+    Looks at nothing else: `pql-stream doctor` tells whether a worker could run, on which cluster and pack.
+    """
     load_settings()
-    click.echo("the settings are fine", err=True)
+    click.echo("the settings are fine; `pql-stream doctor` tells whether a worker can run with them", err=True)
 
 
 def _row(settings: Settings, name: str, field: str) -> Row:
