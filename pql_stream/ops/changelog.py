@@ -1,10 +1,9 @@
-"""Rows from the changelog of a running cluster: one lead's for `explain`, any one for a worker's start."""
+"""Rows from the changelog of a running cluster: one lead's for `explain`, some of each partition for a start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import TopicPartition
 
@@ -20,6 +19,16 @@ How far back from its end a partition is looked at for a row: a little in each, 
 
 What is no row there is a transaction's marker, or what a transaction took back: a whole batch.
 """
+SAMPLE_ROWS_MAX = 100
+"""Rows of a partition that a sample has at most."""
+
+
+class PlacedRow(NamedTuple):
+    """A row, its lead's id as UTF-8, and the partition that it lies on."""
+
+    key: bytes
+    row: bytes
+    partition: int
 
 
 def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> bytes | None:
@@ -48,17 +57,24 @@ def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> byt
     return found
 
 
-def sample_row(client_config: Mapping[str, Any], topic: str, partitions: int) -> bytes | None:
+def sample_rows(client_config: Mapping[str, Any], topic: str, partitions: int) -> list[PlacedRow]:
     """
-    A row from near the end of a partition of the changelog *topic*; None if there is no row in any.
+    Some rows from near the end of each partition of the changelog *topic*; none only where none are near.
 
     Raises:
         BrokerError: the cluster is away, or does not let us read.
     """
     with reading(client_config, topic) as consumer:
-        for offsets_max, partition in product(SAMPLE_OFFSETS, range(partitions)):
-            newest = records_of(consumer, TopicPartition(topic, partition), offsets_max=offsets_max)
-            rows = [row for message in newest if (row := message.value()) is not None]
-            if rows:
-                return rows[-1]
-    return None
+        for offsets_max in SAMPLE_OFFSETS:
+            found: list[PlacedRow] = []
+            for partition in range(partitions):
+                newest = records_of(consumer, TopicPartition(topic, partition), offsets_max=offsets_max)
+                rows = [
+                    PlacedRow(message.key() or b"", row, partition)
+                    for message in newest
+                    if (row := message.value()) is not None
+                ]
+                found += rows[-SAMPLE_ROWS_MAX:]
+            if found:
+                return found
+    return []

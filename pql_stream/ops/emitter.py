@@ -16,6 +16,8 @@ ANSWER_S_MAX = 30.0
 
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 """As `max.message.bytes` of product-activity (CONTRACT.md 1)."""
+VALUE_BYTES_MAX = MESSAGE_BYTES_MAX - 1024
+"""What fits into a message with everything that Kafka puts around it."""
 
 
 class Emitter:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pql_stream.errors import BrokerError, InvalidState
-from pql_stream.ops.changelog import sample_row
+from pql_stream.ops.changelog import PlacedRow, sample_rows
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.stream.names import (
     CO_PARTITIONED,
@@ -20,9 +20,17 @@ from pql_stream.stream.names import (
     prefixed,
     sink_topics,
 )
+from pql_stream.stream.partitioner import partition_of
 from pql_stream.wire.rows import row_identity
 
 STATE_FILE = "pql-state.json"
+STRAY_LEADS_MAX, STRAY_SHARE_MAX = 3, 0.25
+"""
+How many leads of a sample, and what share of it, may lie on a partition that is not theirs.
+
+A stranger's record in the re-keyed topic makes such a lead, and is no reason to stand still. Another number of
+partitions moves half of all leads at least (twice as many do), and most of them else.
+"""
 
 
 class PackIdentity(NamedTuple):
@@ -95,25 +103,45 @@ def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
 
 def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: int, pack: PackIdentity) -> None:
     """
-    See that the rows on the cluster were made by *pack*: the local state may be new, or lost.
+    See that the rows on the cluster were made by *pack* and lie on so many *partitions*: the local state may be
+    new, or lost.
 
     Raises:
-        InvalidState: they were not, or this version cannot read them.
+        InvalidState: they were not, do not, or this version cannot read them.
         BrokerError: the cluster is away, or does not let us read the changelog.
     """
     topic = prefixed(LEADS_CHANGELOG, prefix)
-    check_row(sample_row(client_config, topic, partitions), topic, pack)
+    rows = sample_rows(client_config, topic, partitions)
+    if rows:
+        check_row(rows[-1].row, topic, pack)
+    check_places(rows, topic, partitions)
 
 
-def check_row(row: bytes | None, topic: str, pack: PackIdentity) -> None:
+def check_places(rows: Iterable[PlacedRow], topic: str, partitions: int) -> None:
     """
-    See that *row* of the changelog *topic* (None: it has none) was made by *pack*.
+    See that the leads of *rows* lie where so many *partitions* of the changelog *topic* put them.
+
+    Raises:
+        InvalidState: too many do not, so it was another number that the state was built with.
+    """
+    places = {placed.key: placed.partition for placed in rows}
+    strays = sum(partition_of(key, partitions) != partition for key, partition in places.items())
+    if strays > max(STRAY_LEADS_MAX, STRAY_SHARE_MAX * len(places)):
+        raise InvalidState(
+            f"the state on the cluster was not built with {partitions} partitions",
+            why=f"{strays} of {len(places)} leads that were looked at in {topic} lie on other partitions than theirs; "
+            "with more partitions than before, a lead's events no longer meet its row",
+            what_to_do="start under another PQL_TOPIC_PREFIX, or rebuild the state by replay",
+        )
+
+
+def check_row(row: bytes, topic: str, pack: PackIdentity) -> None:
+    """
+    See that *row* of the changelog *topic* was made by *pack*.
 
     Raises:
         InvalidState: it was not, or this version cannot read it.
     """
-    if row is None:
-        return
     built_by = PackIdentity(*row_identity(row))
     if built_by != pack:
         raise InvalidState(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import sys
@@ -18,8 +19,6 @@ STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = b"\r\n"
-_READ_BYTES_MAX = len(_BYTE_ORDER_MARK) + RECORD_BYTES_MAX + len(_LINE_END)
-"""Enough for every line within the limit, so that what is cut is over it."""
 
 
 class Line(NamedTuple):
@@ -35,10 +34,11 @@ class Line(NamedTuple):
 
 
 class EventFile:
-    """One file of events; iterate over it to get its lines."""
+    """One file of events; iterate over it to get its lines, of which those over *line_bytes_max* are cut."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, line_bytes_max: int = RECORD_BYTES_MAX) -> None:
         self.path = path
+        self.line_bytes_max = line_bytes_max
         # A file name need not be UTF-8, but it stands in records, which are.
         self.name = Path(path).name.encode(errors="backslashreplace").decode()
         self._raw: io.BufferedReader | None = None
@@ -63,9 +63,9 @@ class EventFile:
             InvalidInput: it cannot.
         """
         # A pipe can be opened once only: whoever writes to it would find its reader gone.
-        if self.path != STDIN and not Path(self.path).is_fifo():
-            with _as_invalid_input(self.path), Path(self.path).open("rb"):
-                pass
+        with _as_invalid_input(self.path):
+            if self.path != STDIN and not Path(self.path).is_fifo():
+                Path(self.path).open("rb").close()
 
     def __iter__(self) -> Iterator[Line]:
         """
@@ -78,21 +78,23 @@ class EventFile:
             raw = _stdin() if self.path == STDIN else Path(self.path).open("rb")  # noqa: SIM115 - closed below
             self._raw = raw
             try:
-                yield from self._lines(_decompressed(raw))
+                yield from self._lines(_decompressed(raw, self.name))
             finally:
                 if self.path != STDIN:
                     raw.close()
                 self._raw = None
 
     def _lines(self, stream: IO[bytes]) -> Iterator[Line]:
+        # Enough for every line within the limit, so that what is cut is over it.
+        read_bytes_max = len(_BYTE_ORDER_MARK) + self.line_bytes_max + len(_LINE_END)
         number = 0
-        while content := stream.readline(_READ_BYTES_MAX):
+        while content := stream.readline(read_bytes_max):
             number += 1
             if number == 1:
                 content = content.removeprefix(_BYTE_ORDER_MARK)
             if content.endswith(b"\n"):
                 content = content[:-1].removesuffix(b"\r")
-            elif len(content) > RECORD_BYTES_MAX:
+            elif len(content) > self.line_bytes_max:
                 content = _rest_dropped(content, stream)
             if not _is_blank(content):
                 yield Line(self.name, number, content)
@@ -117,12 +119,20 @@ def _rest_dropped(content: bytes, stream: IO[bytes]) -> bytes:
 
 
 def _stdin() -> io.BufferedReader:
+    # Python's own stub leaves out that there is none when whoever started us closed it (`<&-`).
+    if cast("object", sys.stdin) is None:
+        raise OSError(errno.EBADF, "standard input is closed")
     return cast("io.BufferedReader", sys.stdin.buffer)  # what it is, unless somebody replaced it
 
 
-def _decompressed(raw: io.BufferedReader) -> IO[bytes]:
-    if raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
+def _decompressed(raw: io.BufferedReader, name: str) -> IO[bytes]:
+    start = raw.peek(len(_GZIP_MAGIC))
+    if start[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    # A compressed file that is damaged in, or cut before, its first two bytes is not told by them. Read as
+    # text it would be nothing but refused lines, or no line at all, and the command would end well.
+    if name.lower().endswith(".gz") and not start.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{"):
+        raise gzip.BadGzipFile("it is called .gz, and is neither gzip nor JSON lines")
     return raw
 
 

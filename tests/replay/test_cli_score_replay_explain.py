@@ -140,6 +140,21 @@ def test_several_files_are_one_stream(pql, tmp_path):
     assert {"event_id": "e2", "topic": "c", "partition": 0, "offset": 1} == lead["contributions"][0]["moved_by"]
 
 
+def test_ids_cannot_spoil_what_people_are_shown(pql, tmp_path):
+    """Line breaks and escape sequences in ids are shown escaped: a lead stays one line, and the terminal as it is."""
+    path = tmp_path / "events"
+    facts = {"team_size": 6, "industry": "te\x1bch"}
+    path.write_bytes(native_json("identify", "a\n\x1b[2Jb", event_id="e\x001", account_id="c\td", **facts))
+
+    table = pql("score", path).stdout.decode().splitlines()
+    assert [["a\\n\\x1b[2Jb", "c\\td", "10"]] == [line.split()[:3] for line in table[1:]]
+    explained = pql("explain", "a\n\x1b[2Jb", path).stdout.decode()
+    assert "a\\n\\x1b[2Jb of c\\td: 10 points" in explained
+    assert "by e\\x001 at" in explained
+    assert "industry te\\x1bch" in explained
+    assert explained.replace("\n", "").isprintable()
+
+
 def test_score_with_another_pack(pql, tmp_path):
     """--pack chooses the rules, and the lead says by which it was scored."""
     path = tmp_path / "events"
@@ -253,6 +268,15 @@ def test_explain_an_unknown_lead(pql, events):
 
     assert (1, b"", 3) == (ended.code, ended.stdout, len(ended.stderr.splitlines()))
     assert "no lead nobody" in ended.stderr
+    assert "2 lines are refused" in ended.stderr
+
+
+def test_explain_lists_what_it_refuses(pql, events):
+    """What is refused may be what the lead lacks: it is counted and listed as by `score`, on stderr."""
+    refused = pql("score", events).stderr.splitlines()[:-1]
+
+    assert refused == pql("explain", "u10", events).stderr.splitlines()
+    assert 4 == len(refused)
 
 
 # --- how they end ---

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pql_stream.errors import InvalidInput
 from pql_stream.replay.files import EventFile, Line
 from pql_stream.wire.events import RECORD_BYTES_MAX
 
+COMPRESSED = gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)
 BOM = b"\xef\xbb\xbf"
 LONGEST = b"x" * RECORD_BYTES_MAX
 
@@ -105,6 +107,37 @@ def test_a_name_that_says_gzip_is_not_believed(tmp_path):
     assert [(1, b"{}")] == lines_of(path)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", COMPRESSED[:1], b"\0" + COMPRESSED[1:], b"not gzip"], ids=["empty", "cut", "damaged", "text"]
+)
+def test_a_compressed_file_that_lost_its_beginning(tmp_path, content):
+    """What is called .gz and is neither gzip nor JSON lines is broken, not a file of refused lines or of none."""
+    path = tmp_path / "events.jsonl.GZ"
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidInput, match="cannot read"):
+        lines_of(path)
+
+
+@pytest.mark.parametrize("start", [BOM, b" \r\n\t"], ids=["byte order mark", "blanks"])
+def test_a_plain_file_called_gz_may_begin_as_any_other(tmp_path, start):
+    """What may stand before the first event of a file may stand there too."""
+    path = tmp_path / "events.gz"
+    path.write_bytes(start + b"{}\n")
+
+    assert [b"{}"] == [content.strip() for _, content in lines_of(path)]
+
+
+def test_standard_input_that_is_closed(monkeypatch):
+    """Started with `<&-` there is no standard input: that is said like any other file that cannot be read."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(InvalidInput, match="cannot read -") as caught:
+        lines_of("-")
+
+    assert "standard input is closed" == caught.value.why
+
+
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_standard_input(monkeypatch, compress):
     """`-` is standard input, compressed or not, under the name `-`; it has no size."""
@@ -167,20 +200,19 @@ def directory(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [missing, directory])
+@pytest.mark.parametrize("name", ["events", "e" * 300], ids=["", "too long"])
 @pytest.mark.parametrize("read", [EventFile.check, list], ids=["check", "read"])
-def test_what_cannot_be_opened(tmp_path, make, read):
-    """A missing file and a directory are found by the check and by reading alike: what, why, what to do."""
-    path = tmp_path / "events"
-    make(path)
+def test_what_cannot_be_opened(tmp_path, make, name, read):
+    """A missing file, a directory and an impossible name are found by the check and by reading alike."""
+    path = tmp_path / name
+    with suppress(OSError):  # no directory has the long name
+        make(path)
 
     with pytest.raises(InvalidInput, match=str(path)) as caught:
         read(EventFile(str(path)))
 
     assert caught.value.why
     assert caught.value.what_to_do
-
-
-COMPRESSED = gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from pql_stream.ops.emitter import VALUE_BYTES_MAX
 from tests.oracle.murmur2 import partition_of
 
 pytestmark = pytest.mark.system
@@ -168,16 +169,17 @@ def test_bad_lines_are_refused_with_their_reasons_and_the_rest_goes_on(run, rece
 
 def test_raw_lines_go_as_they_are(run, received, make_topics):
     """
-    --raw sends what is no event too, without a key; only a line that may be cut is not sent.
+    --raw sends what is no event too, without a key, also what is over the limit of an event; only a line that the
+    topic does not take is not sent.
     """
     make_topics(PARTITIONS)
-    lines = ["hello", '{"user_id": "u1"}', "x" * (2 * 1024 * 1024)]
+    lines = ["hello", '{"user_id": "u1"}', "x" * (1024 * 1024 + 1), "y" * VALUE_BYTES_MAX, "z" * (VALUE_BYTES_MAX + 1)]
     done = run("emit", "--raw", "--json", "-", stdin="\n".join(lines))
     records = received()
 
-    assert (0, {"acknowledged": 2, "refused": 1, "failed": 0}) == (done.returncode, json.loads(done.stdout))
-    assert {(None, line.encode()) for line in lines[:2]} == {(one.key(), one.value()) for one in records}
-    assert "-:3: too_large" in done.stderr
+    assert (0, {"acknowledged": 4, "refused": 1, "failed": 0}) == (done.returncode, json.loads(done.stdout))
+    assert {(None, line.encode()) for line in lines[:4]} == {(one.key(), one.value()) for one in records}
+    assert "-:5: too_large" in done.stderr
 
 
 def test_what_comes_before_an_unreadable_file_is_sent_and_counted(run, received, make_topics, tmp_path):

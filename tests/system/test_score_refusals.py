@@ -93,6 +93,23 @@ def test_the_state_of_another_pack_is_refused(bench):
         assert "pql-100-linear" in said
 
 
+def test_the_state_of_another_number_of_partitions_is_refused(bench):
+    """
+    All topics are given more partitions alike: neither with the state directory that knows the number, nor with an
+    empty one or with none, is a lead's history split.
+    """
+    bench.create_topics()
+    bench.feed(place(population(22, leads=40, events=200, dirt=0), 4, seed=22))
+    first = bench.start("a")
+    bench.wait_all_committed()
+    first.stop()
+    bench.add_partitions(6)
+    for name, store in (("a", "rocksdb"), ("b", "rocksdb"), ("c", "memory")):
+        said = refusal_of(bench, bench.start(name, PQL_STORE=store))
+
+        assert "partitions was 4, is 6" in said or "not built with 6 partitions" in said
+
+
 def test_a_row_of_a_later_version_is_refused(bench):
     """
     A row that a newer program wrote ends the worker, and nothing of its lead's next event is written or

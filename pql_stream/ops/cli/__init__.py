@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 import click
 
@@ -74,6 +75,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     A `PqlError` is somebody's to mend, so it is printed as what, why and what to do, never as a traceback.
     """
+    _replace_closed_output()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A lead id that the terminal's encoding lacks is shown escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -97,6 +99,16 @@ def _print_error(what: str, why: str, what_to_do: str) -> None:
         for line in (f"Error: {what}", why, what_to_do):
             if line:
                 click.echo(line, err=True)
+
+
+def _replace_closed_output() -> None:
+    """Where whoever started us closed stdout (`>&-`), Python has none: let what is written there fail by an OSError."""
+    if cast("object", sys.stdout) is None:
+        read_only = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(read_only, 1)
+        if read_only != 1:
+            os.close(read_only)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
 
 
 def _silence_output() -> None:

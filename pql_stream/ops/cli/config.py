@@ -50,14 +50,18 @@ def show(*, as_json: bool) -> None:
 
 @command.command()
 def check() -> None:
-    """Whether a worker could start with these settings, sinks and routes too: exit 0, or 2 and every problem."""
+    """
+    Whether every setting that is given can be used, sinks and routes too: exit 0, or 2 and every problem.
+
+    Looks at nothing else: `pql-stream doctor` tells whether a worker could run, on which cluster and pack.
+    """
     settings = load_settings()
     config = load_live_config(settings)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     if config.sinks and settings.redis_url is None:
         click.echo("warning: REDIS_URL is not set, and a worker that delivers needs it", err=True)
-    click.echo("the settings are fine", err=True)
+    click.echo("the settings are fine; `pql-stream doctor` tells whether a worker can run with them", err=True)
 
 
 def _row(settings: Settings, name: str, field: str) -> Row:

@@ -10,7 +10,7 @@ import orjson
 
 from pql_stream.errors import BrokerError, InvalidEvent
 from pql_stream.ops.cli.score import report_rejected
-from pql_stream.ops.emitter import Emitter
+from pql_stream.ops.emitter import VALUE_BYTES_MAX, Emitter
 from pql_stream.ops.progress import lines_with_progress
 from pql_stream.ops.settings import load_settings
 from pql_stream.replay.files import EventFile, Line
@@ -36,7 +36,9 @@ def command(files: tuple[str, ...], *, raw: bool, as_json: bool) -> None:
     emit = _emit_raw if raw else _emit
     with Emitter(settings.kafka_client_config(), topic) as emitter:
         try:
-            emit(lines_with_progress([EventFile(path) for path in files]), emitter, rejected)
+            # A worker refuses what is over its own limit; --raw is there to send it what it refuses.
+            line_bytes_max = VALUE_BYTES_MAX if raw else RECORD_BYTES_MAX
+            emit(lines_with_progress([EventFile(path, line_bytes_max) for path in files]), emitter, rejected)
         finally:
             # Also when a later file cannot be read: so much is done.
             emitter.flush()
@@ -61,9 +63,10 @@ def _report(emitter: Emitter, rejected: list[Rejected], topic: str, *, as_json: 
 
 def _emit_raw(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:
     for line in lines:
-        if len(line.content) > RECORD_BYTES_MAX:
+        if len(line.content) > VALUE_BYTES_MAX:
             # It may be cut (see `Line`), and half a line is not the line as it is.
-            rejected.append(Rejected.of(line, InvalidEvent("too_large", detail="not sent")))
+            detail = f"over {VALUE_BYTES_MAX} bytes, the topic takes no more: not sent"
+            rejected.append(Rejected.of(line, InvalidEvent("too_large", detail=detail)))
         else:
             emitter.send(None, line.content)
 

@@ -11,10 +11,12 @@ from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.core.transition import LeadState
 from pql_stream.errors import PqlError
 from pql_stream.ops.changelog import read_row
+from pql_stream.ops.cli.plain import plain
+from pql_stream.ops.cli.score import report_rejected
 from pql_stream.ops.progress import lines_with_progress
 from pql_stream.ops.settings import load_settings
 from pql_stream.replay.files import EventFile
-from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.replayer import Rejected, Replayer
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
@@ -35,9 +37,11 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
     settings = load_settings()
     pack = compile_pack(load_pack(pack_name or settings.pack))
     if files:
-        state = _from_files(lead_id, files, pack)
-        why = "no accepted event in the files names it"
+        state, rejected = _from_files(lead_id, files, pack)
+        refused = f"; {len(rejected):,} lines are refused, `pql-stream score` lists them" if rejected else ""
+        why = f"no accepted event in the files names it{refused}"
     else:
+        rejected = []
         row = read_row(settings.kafka_client_config(), settings.topic_prefix, lead_id)
         state = None if row is None else load_state(row, pack)
         why = f"{prefixed(LEADS_CHANGELOG, settings.topic_prefix)} has no row of it"
@@ -52,19 +56,21 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
         click.echo(orjson.dumps(fields))
     else:
         _print(fields)
+    report_rejected(rejected)
 
 
-def _from_files(lead_id: str, files: tuple[str, ...], pack: CompiledPack) -> LeadState | None:
+def _from_files(lead_id: str, files: tuple[str, ...], pack: CompiledPack) -> tuple[LeadState | None, list[Rejected]]:
+    """The lead as the files leave it, None if they do not name it; and what of them is refused."""
     replayer = Replayer(pack)
-    for line in lines_with_progress([EventFile(path) for path in files]):
-        replayer.handle(line)
-    return replayer.states.get(lead_id)
+    outcomes = (replayer.handle(line) for line in lines_with_progress([EventFile(path) for path in files]))
+    rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+    return replayer.states.get(lead_id), rejected
 
 
 def _print(fields: dict[str, Any]) -> None:
-    account = f" of {fields['account_id']}" if fields["account_id"] else ""
+    account = f" of {plain(fields['account_id'])}" if fields["account_id"] else ""
     click.echo(
-        f"{fields['lead_id']}{account}: {fields['score']:g} points, {fields['tier']} "
+        f"{plain(fields['lead_id'])}{account}: {fields['score']:g} points, {fields['tier']} "
         f"({fields['pack']} version {fields['pack_version']})"
     )
     click.echo(f"seen from {fields['first_seen_at']} to {fields['last_seen_at']}")
@@ -85,8 +91,8 @@ def _input(value: Any) -> str:  # noqa: ANN401 - a JSON value
         return "unknown"
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else plain(str(value))
 
 
 def _moved_by(ref: dict[str, Any] | None) -> str:
-    return "" if ref is None else f"by {ref['event_id']} at {ref['topic']}-{ref['partition']}@{ref['offset']}"
+    return "" if ref is None else f"by {plain(ref['event_id'])} at {ref['topic']}-{ref['partition']}@{ref['offset']}"

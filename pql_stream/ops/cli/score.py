@@ -9,6 +9,7 @@ import click
 import orjson
 
 from pql_stream.core.packs import compile_pack
+from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.progress import lines_with_progress
 from pql_stream.replay.files import EventFile
 from pql_stream.replay.replayer import Rejected, Replayer
@@ -70,8 +71,8 @@ def _print_table(scores: list[dict[str, Any]]) -> None:
     header = ("lead", "account", "score", "tier", *groups)
     rows = [
         (
-            fields["lead_id"],
-            fields["account_id"] or "",
+            plain(fields["lead_id"]),
+            plain(fields["account_id"] or ""),
             f"{fields['score']:g}",
             fields["tier"],
             *(f"{fields['groups'][group]:g}" for group in groups),

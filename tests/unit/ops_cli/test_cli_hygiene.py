@@ -129,6 +129,22 @@ def test_a_full_disk_is_an_error_of_three_lines(args, events, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("args", OUTPUTS, ids=" ".join)
+def test_a_closed_stdout_is_an_error_of_three_lines(args, events, tmp_path):
+    """Started with `>&-`: what cannot be written is told as on a full disk, and not by a traceback."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "pql_stream", *filled(args, events, tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert 1 == done.returncode
+    assert ["Error: the output cannot be written", "Bad file descriptor"] == done.stderr.splitlines()[-3:-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_replay_that_cannot_write_leaves_nothing_half_done(events, tmp_path):
     """A file lies where a directory on the way should be: exit 1, what and why and what to do."""
     (tmp_path / "file").write_text("mine")

@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import KafkaError, Producer, cimpl
 
 from pql_stream.errors import BrokerError
-from pql_stream.ops.changelog import sample_row
+from pql_stream.ops.changelog import PlacedRow, sample_rows
 
+ROW = PlacedRow(b"u1", b"row", 1)
 LIST_OFFSETS = 2  # ApiKey, https://kafka.apache.org/protocol#protocol_api_keys
 
 
@@ -35,7 +36,7 @@ def test_a_partition_that_has_no_leader_yet_is_asked_again(client_config):
     broker, config = client_config
     let_fail(broker, LIST_OFFSETS, *[KafkaError.NOT_LEADER_FOR_PARTITION] * 6)
 
-    assert b"row" == sample_row(config, "rows", 2)
+    assert [ROW] == sample_rows(config, "rows", 2)
 
 
 def test_a_partition_that_we_may_not_read_is_refused_at_once(client_config):
@@ -46,7 +47,19 @@ def test_a_partition_that_we_may_not_read_is_refused_at_once(client_config):
     let_fail(broker, LIST_OFFSETS, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 4)
 
     with pytest.raises(BrokerError, match="cannot read rows"):
-        sample_row(config, "rows", 2)
+        sample_rows(config, "rows", 2)
+
+
+def test_rows_come_from_every_partition(client_config):
+    """
+    The pack may be told by any row, the number of partitions only by leads of several.
+    """
+    _, config = client_config
+    producer = Producer(config)
+    producer.produce("rows", b"other", key=b"u2", partition=0)
+    assert producer.flush(30) == 0
+
+    assert [PlacedRow(b"u2", b"other", 0), ROW] == sample_rows(config, "rows", 2)
 
 
 def test_a_row_far_from_the_end_is_found(client_config):
@@ -59,4 +72,4 @@ def test_a_row_far_from_the_end_is_found(client_config):
         producer.produce("rows", None, key=b"u2", partition=1)
     assert producer.flush(30) == 0
 
-    assert b"row" == sample_row(config, "rows", 2)
+    assert [ROW] == sample_rows(config, "rows", 2)

@@ -8,11 +8,13 @@ import pytest
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import BrokerError, InvalidState
+from pql_stream.ops.changelog import PlacedRow
 from pql_stream.ops.preflight import (
     STATE_FILE,
     ClusterShape,
     PackIdentity,
     StateIdentity,
+    check_places,
     check_row,
     claim_state,
     shape_of,
@@ -20,6 +22,7 @@ from pql_stream.ops.preflight import (
 from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Replayer
 from pql_stream.stream.names import CO_PARTITIONED, TOPICS
+from pql_stream.stream.partitioner import partition_of
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state, row_identity
 
@@ -78,10 +81,40 @@ def test_a_row_tells_which_pack_made_it():
     assert ("pql-100-linear", 1) == row_identity(row_of("pql-100-linear"))
 
 
-@pytest.mark.parametrize("row", [None, row_of("pql-100")], ids=["no row", "ours"])
-def test_state_of_our_pack_or_none_is_fine(row):
-    """A new cluster has no row; ours has rows of our pack."""
-    assert check_row(row, CHANGELOG, PackIdentity("pql-100", 1)) is None
+def test_state_of_our_pack_is_fine():
+    """A row that our pack has made says nothing."""
+    assert check_row(row_of("pql-100"), CHANGELOG, PackIdentity("pql-100", 1)) is None
+
+
+def placed(leads, partitions):
+    """Rows of so many leads, on the partitions that a changelog of so many has for them."""
+    keys = [f"u{number}".encode() for number in range(leads)]
+    return [PlacedRow(key, b"row", partition_of(key, partitions)) for key in keys]
+
+
+@pytest.mark.parametrize("leads", [0, 1, 500])
+def test_leads_on_their_partitions_are_fine(leads):
+    """A new cluster has no lead; an old one has them where its number of partitions puts them."""
+    assert check_places(placed(leads, 12), CHANGELOG, 12) is None
+
+
+@pytest.mark.parametrize(("before", "now"), [(3, 4), (6, 12), (1, 12), (12, 13), (12, 24)])
+def test_state_of_another_number_of_partitions_is_refused(before, now):
+    """All topics were given more partitions alike: the leads' rows lie where their events come no more."""
+    with pytest.raises(InvalidState) as caught:
+        check_places(placed(100, before), CHANGELOG, now)
+
+    assert f"the state on the cluster was not built with {now} partitions" == caught.value.what
+    assert CHANGELOG in caught.value.why
+    assert "replay" in caught.value.what_to_do
+
+
+@pytest.mark.parametrize(("leads", "strays"), [(0, 3), (100, 20)])
+def test_strange_leads_do_not_stop_a_worker(leads, strays):
+    """Somebody wrote into the re-keyed topic by hand: a few leads on partitions that are not theirs mean nothing."""
+    away = [PlacedRow(f"s{n}".encode(), b"row", (partition_of(f"s{n}".encode(), 12) + 1) % 12) for n in range(strays)]
+
+    assert check_places(placed(leads, 12) + away, CHANGELOG, 12) is None
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,16 @@ def test_check_as_json_is_one_object_a_file(good, bad):
     assert 2 == result.exit_code
 
 
+def test_check_takes_the_name_of_a_shipped_pack(tmp_path, monkeypatch):
+    """The hint of a file that is not there names the shipped packs, so they can be checked; a file goes before them."""
+    monkeypatch.chdir(tmp_path)
+    result = run("check", "pql-100")
+    (tmp_path / "pql-100").write_text("")
+
+    assert (0, "pql-100: fine: pql-100 version 1, 9 rules, 13 features\n") == (result.exit_code, result.stdout)
+    assert 2 == run("check", "pql-100").exit_code
+
+
 def test_check_of_a_file_that_is_not_there_has_no_line(tmp_path):
     """Where there is no line, none is printed."""
     path = str(tmp_path / "gone.yaml")
