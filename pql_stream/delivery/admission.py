@@ -24,7 +24,7 @@ async def admitted(
     outlet: Outlet, works: Sequence[Work], recorder: Recorder, patience: Patience, *, are_parked: bool
 ) -> Admitted:
     """
-    What of *works* is not finished.
+    What of *works*, of which there is at least one, is not finished.
 
     Coalescing comes first: who carries the last values may be finished already, and older ones must not follow it.
     Parked deliveries are not coalesced: in between there may be others of their lead, in another batch. They may
@@ -34,8 +34,6 @@ async def admitted(
         GivenWay: the ledger does not answer, and the batch must.
     """
     together = sorted(works, key=lambda work: work.place) if are_parked else coalesced(works)
-    if not together:
-        return Admitted([], {})
     ledger = outlet.ports.ledger
     known = await patience.insist(lambda: ledger.look_up([work.ref for work in together]))
     left: list[Work] = []

@@ -73,8 +73,9 @@ class RedisConnection:
             url,
             # Its own retries would come before, and beside, those of our caller.
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=answer_s_max,
-            socket_timeout=answer_s_max,
+            # Nor are its time-outs needed: ours is over all of a call, the wait for a place too.
+            socket_connect_timeout=None,
+            socket_timeout=None,
             protocol=2,
             driver_info=None,
         )

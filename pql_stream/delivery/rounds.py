@@ -19,7 +19,7 @@ from pql_stream.delivery.bugs import traceback_without_text
 from pql_stream.delivery.channels import Channels
 from pql_stream.delivery.lanes import Lane, Lanes
 from pql_stream.delivery.ledger import Grant
-from pql_stream.delivery.outcomes import Outcome
+from pql_stream.delivery.outcomes import Delivered, Outcome
 from pql_stream.delivery.outlet import Outlet
 from pql_stream.delivery.patience import GivenWay, Patience
 from pql_stream.delivery.recording import Recorder
@@ -90,9 +90,10 @@ class Rounds:
         await self._take_calls()
         await self._flush()
         await self._launch()
-        if self._lanes and not self._may_take():
+        if self._lanes and not self._lanes.unchecked and not self._may_take():
             await self._wait()
         self._reap()
+        await self._question()
         await self._flush()
 
     # --- before a call
@@ -263,6 +264,24 @@ class Rounds:
                 self._verdicts.bug(call)
             else:
                 self._verdicts.apply(call, outcomes)
+
+    async def _question(self) -> None:
+        """Is it the sink, or what it is sent? Ask it, when the verdicts say so."""
+        if not self._verdicts.suspected:
+            return
+        check = asyncio.create_task(self._check_sink())
+        try:
+            await self._patience.pause(None, [check])
+            self._verdicts.judge(sink_is_well=check.done() and check.result())
+        finally:
+            check.cancel()
+
+    async def _check_sink(self) -> bool:
+        try:
+            return isinstance(await self._outlet.sink.check(), Delivered)
+        except Exception:  # noqa: BLE001 - as in `_prepare`
+            self._ports.log_bug(traceback_without_text())
+            return False
 
     async def _flush(self) -> None:
         """Write what came of deliveries, and see which of the next may be tried."""

@@ -18,7 +18,8 @@ class DeliverySettings:
     *profile_wait_s* if what it lacks is contact data.
 
     *suspect_after*: when everything in work has failed so often with the sink, and nothing passed, it may be the
-    deliveries and not the sink: one after the other is parked, so that others get to show it.
+    deliveries and not the sink. The sink is asked; if it says that it is well, they are parked one after the other,
+    so that others come to be tried.
 
     *ledger*: between attempts to reach the ledger.
     """

@@ -3,8 +3,8 @@ What the outcomes of one call mean: for the sink, for the channel, for each deli
 
 The hard question is who is to blame for a failure that looks like the sink's. A destination that answers 500 to one
 payload for ever must not hold up its partition, and an outage must not send anything to the dead letters. Evidence
-that a delivery fails alone: others pass while it fails. Without others there is none; then see
-`DeliverySettings.suspect_after`.
+that a delivery fails alone: others pass while it fails. When everything in work fails and there are no others, the
+sink itself is asked (`Sink.check`), after `DeliverySettings.suspect_after` attempts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ class Call:
 
 
 class Verdicts:
-    """Applies the outcomes of calls to the lanes of one batch. `size_max`: items in one call, for now."""
+    """
+    Applies the outcomes of calls to the lanes of one batch. `size_max`: items in one call, for now.
+
+    `suspected` has the calls, and their lanes that failed, of which somebody must ask the sink; see `judge`.
+    """
 
     def __init__(self, outlet: Outlet, lanes: Lanes, channels: Channels, recorder: Recorder, triage: Triage) -> None:
         self._outlet = outlet
@@ -42,6 +46,7 @@ class Verdicts:
         self._recorder = recorder
         self._triage = triage
         self.size_max = outlet.sink.traits.batch_max
+        self.suspected: list[tuple[Call, Sequence[Lane]]] = []
 
     def apply(self, call: Call, outcomes: Sequence[Outcome]) -> None:
         """*outcomes* has one for each item of *call*."""
@@ -62,7 +67,7 @@ class Verdicts:
                     work.attempted()
                     self._recorder.later(work, outcome.detail or outcome.reason)
                     self._later(lane, outcome, with_channel, with_sink)
-                case Unknown():
+                case _:  # Unknown
                     work.attempted()
                     self._recorder.unknown(work, outcome.detail)
                     with_sink.append(lane)
@@ -92,7 +97,7 @@ class Verdicts:
                 with_channel.append((lane, outcome))
             case "sink" if is_about_all(outcome):
                 self._triage.delay(lane, 1)  # the breaker has the whole sink wait; it is nobody's fault here
-            case "sink":
+            case _:
                 with_sink.append(lane)
 
     def _tell_breaker(self, call: Call, outcomes: Sequence[Outcome]) -> None:
@@ -119,16 +124,31 @@ class Verdicts:
         for lane in lanes:
             lane.first.tries += 1
             lane.first.passes_seen = passes
-        suspects = not alone and self._all_suspect(lanes[0])
-        if (alone or suspects) and len(call.lanes) > 1:
+        if not alone and self._all_suspect(lanes[0]):
+            self.suspected.append((call, lanes))
+            return
+        if alone and len(call.lanes) > 1:
             self._halve(call)
         for lane in lanes:
-            if len(call.lanes) > 1 or not (alone or suspects):
-                self._triage.delay(lane, lane.first.tries)
-            elif alone:
+            if alone and len(call.lanes) == 1:
                 self._triage.failed_alone(lane, "unavailable")
             else:
-                self._triage.park(lane)  # not as failing: the next that is tried may show that it was the sink
+                self._triage.delay(lane, lane.first.tries)
+
+    def judge(self, *, sink_is_well: bool) -> None:
+        """Everything fails; the sink was asked. If it is well it is the deliveries, and they make way for others."""
+        suspected, self.suspected = self.suspected, []
+        for call, lanes in suspected:
+            if sink_is_well and len(call.lanes) > 1:
+                self._halve(call)
+            for lane in lanes:
+                if sink_is_well and len(call.lanes) == 1:
+                    # Not as failing alone: what is tried next may show that it was the sink after all.
+                    self._triage.park(lane)
+                    continue
+                if not sink_is_well:
+                    lane.first.tries = 0
+                self._triage.delay(lane, 1)
 
     def _all_suspect(self, failed: Lane) -> bool:
         """Has everything in work failed too often, with nothing passing?"""

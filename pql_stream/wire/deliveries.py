@@ -158,8 +158,8 @@ def fields_of(record: Mapping[str, Any]) -> Fields:
     """
     The fields of a published record by dotted path.
 
-    Of each contribution `input.<rule>` is what the rule looked at (`input.<rule>.<feature>` where it looked at
-    several) and `points.<rule>` what it gave.
+    Of each contribution `input.<rule>` is what the rule looked at and `points.<rule>` what it gave. A rule that looks
+    at several things has them as `input.<rule>.<thing>`.
     """
     fields: dict[str, Scalar] = dict(_flat(record, ""))
     for part in record.get("contributions", ()):

@@ -91,6 +91,7 @@ class ScriptedSink:
     channels: dict[str, str] = field(default_factory=dict)
     looks: bool = False
     seconds: float = 0.1
+    health: Outcome | Literal["bug"] = field(default_factory=Delivered)
     calls: list[list[str]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     at_once: int = 0
@@ -113,17 +114,17 @@ class ScriptedSink:
         finally:
             self.at_once -= 1
         self.effect()
+        if "bug" in outcomes:
+            raise ZeroDivisionError(items[0].delivery.lead_id)
         if "too few" in outcomes:
             return []
         return [outcome for outcome in outcomes if not isinstance(outcome, str)]
 
-    def _one(self, item: Item) -> Outcome | Literal["too few"]:
+    def _one(self, item: Item) -> Outcome | Literal["bug", "too few"]:
         one = item.delivery
         steps = self.script.get(one.delivery_id)
         step: Step = self.always(item) or (steps.popleft() if steps else Delivered())
-        if step == "bug":
-            raise ZeroDivisionError(one.lead_id)
-        if step == "too few":
+        if step in ("bug", "too few"):
             return step
         if isinstance(step, Delivered) or step == "lost":
             was_there = any(effect.delivery_id == one.delivery_id for effect in self.effects)
@@ -134,7 +135,11 @@ class ScriptedSink:
         return Unknown("no answer") if step == "lost" else step
 
     async def check(self) -> Outcome:
-        return Delivered()
+        """Well, or as *health* says."""
+        await asyncio.sleep(self.seconds)
+        if self.health == "bug":
+            raise ZeroDivisionError
+        return self.health
 
     async def close(self) -> None:
         pass
@@ -241,6 +246,8 @@ class World:
         self.chance = random.Random(seed).random
         self.limiter: Limiter | None = None
         self.lives = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before_s = 0.0
 
     # --- ports
 
@@ -270,13 +277,17 @@ class World:
         return JAN_5_MS + 10_000 + round(self.now_s() * 1000)
 
     def now_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        """The time of all loops that this world has lived in."""
+        return self._before_s + self._loop.time() if self._loop else 0.0
 
     # --- workers
 
     def deliverer(self) -> Deliverer:
         """A worker that was just started."""
         self.lives += 1
+        if self._loop is not asyncio.get_running_loop():
+            self._before_s = self.now_s()
+            self._loop = asyncio.get_running_loop()
         traits = self.sink.traits
         ports = Ports(
             ledger=self.ledger,
@@ -313,6 +324,10 @@ class World:
         self.add(*deliveries)
         batch = Batch(TOPICS.deliveries, self.main[len(self.main) - len(deliveries) :])
         return await self.deliverer().handle(batch, stop or asyncio.Event())
+
+    async def read(self) -> Handled:
+        """A new worker handles all of the sink's topic as one batch."""
+        return await self.deliverer().handle(Batch(TOPICS.deliveries, list(self.main)), asyncio.Event())
 
     async def read_parked(self) -> Handled:
         """A new worker handles everything that is parked, and what is parked meanwhile is left."""
@@ -361,7 +376,7 @@ class Consumer:
         while not self.is_done(world):
             at = self.committed[topic]
             if at == len(log):
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(20.0)  # due times are a minute away
                 if stop.is_set():
                     return False
                 continue
