@@ -22,7 +22,7 @@ from pql_stream.stream.metrics import Meter, PartitionId
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, PROFILES_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Guarantee, Pipeline, Ports
-from pql_stream.stream.profiles import Profiles
+from pql_stream.stream.profiles import CONTACTS_STORE, Profiles
 from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
 from pql_stream.stream.scorer import Scorer
 from pql_stream.stream.transport import (
@@ -86,7 +86,11 @@ class ScoreApp(BatchApp):
         )
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
         contacts = self.batch_table(
-            PROFILES_TABLE, partitions=settings.partitions, changelog=topics.lead_profiles, erasable=True
+            PROFILES_TABLE,
+            partitions=settings.partitions,
+            changelog=topics.lead_profiles,
+            erasable=True,
+            options=dict(CONTACTS_STORE),
         )
         leads, profiles = Leads(table, settings.pack, settings.leads_kept), Profiles(contacts)
         self._writers: list[RecordWriter] = []

@@ -12,6 +12,9 @@ from typing import Protocol
 from pql_stream.core.profiles import ProfileState
 from pql_stream.wire.lead_profiles import dump_profile, load_profile
 
+CONTACTS_STORE: Mapping[str, int] = {"block_cache_size": 8 << 20, "write_buffer_size": 4 << 20}
+"""Of a RocksDB for contact data, in bytes: it is read and written far more seldom than the states of leads."""
+
 
 class Rows(Protocol):
     """The table of contact data."""

@@ -22,9 +22,6 @@ Row = tuple[bytes, bytes | None]
 
 _ROUNDS_MAX = 20
 
-REPAIR = ("pql-repair", b"1")
-"""The header of a worker's own tombstones: who writes one without it wants a row erased (CONTRACT.md)."""
-
 log = logging.getLogger(__name__)
 
 

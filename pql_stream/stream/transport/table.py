@@ -17,7 +17,7 @@ from yarl import URL
 from pql_stream.stream.records import OutRecord
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
-from pql_stream.stream.transport.changelog import REPAIR, ChangelogWriter, Foreign, Row, Rows
+from pql_stream.stream.transport.changelog import ChangelogWriter, Foreign, Row, Rows
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.erasures import Erasures
 from pql_stream.stream.transport.producing import Span
@@ -25,6 +25,7 @@ from pql_stream.stream.transport.reading import Isolation, read_range
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
+from pql_stream.wire.headers import REPAIR
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport.app import BatchApp
