@@ -1,4 +1,4 @@
-"""Rows from the changelog of a running cluster: one lead's for `explain`, any one for a worker's start."""
+"""Rows from a changelog of a running cluster: one lead's for `explain` and `erase`, any one for a worker's start."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.topics.cluster import CONNECT_S_MAX, METADATA_POLL_S, PASSING, TopicCluster
-from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.stream.partitioner import partition_of
 
 SAMPLE_OFFSETS = (100, 20_000)
@@ -23,29 +22,40 @@ What is no row there is a transaction's marker, or what a transaction took back:
 """
 
 
-def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> bytes | None:
+class Newest(NamedTuple):
     """
-    The newest row of *lead_id*, read from its partition up to the end that it has now; None if it has none.
+    Where a lead's rows lie, and the newest: its offset and *value*, None for a tombstone.
+
+    *offset* is None where the lead has no record at all.
+    """
+
+    partition: int
+    offset: int | None
+    value: bytes | None
+
+
+def newest_row(client_config: Mapping[str, Any], topic: str, lead_id: str) -> Newest:
+    """
+    The newest row of *lead_id* in the changelog *topic*, read from its partition up to the end that it has now.
 
     Joins no group and commits nothing.
 
     Raises:
         BrokerError: the cluster is away, or has no such changelog.
     """
-    topic = prefixed(LEADS_CHANGELOG, prefix)
     partitions = TopicCluster(client_config).partitions([topic]).get(topic)
     if partitions is None:
         raise BrokerError(
             f"there is no topic {topic}",
             why="nothing was scored on this cluster under this prefix",
-            what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and PQL_TOPIC_PREFIX, or name files of events",
+            what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and PQL_TOPIC_PREFIX",
         )
     key = lead_id.encode()
-    found: bytes | None = None
-    with _reader(client_config, topic) as consumer:
-        for message in _records(consumer, TopicPartition(topic, partition_of(key, partitions))):
+    found = Newest(partition_of(key, partitions), None, None)
+    with reader(client_config, topic) as consumer:
+        for message in _records(consumer, TopicPartition(topic, found.partition)):
             if message.key() == key:
-                found = message.value()
+                found = found._replace(offset=message.offset(), value=message.value())
     return found
 
 
@@ -56,7 +66,7 @@ def sample_row(client_config: Mapping[str, Any], topic: str, partitions: int) ->
     Raises:
         BrokerError: the cluster is away, or does not let us read.
     """
-    with _reader(client_config, topic) as consumer:
+    with reader(client_config, topic) as consumer:
         for offsets_max, partition in product(SAMPLE_OFFSETS, range(partitions)):
             newest = _records(consumer, TopicPartition(topic, partition), offsets_max=offsets_max)
             rows = [row for message in newest if (row := message.value()) is not None]
@@ -66,7 +76,13 @@ def sample_row(client_config: Mapping[str, Any], topic: str, partitions: int) ->
 
 
 @contextmanager
-def _reader(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
+def reader(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
+    """
+    A consumer that reads what is committed and joins no group.
+
+    Raises:
+        BrokerError: whatever the client says of *topic* within the block.
+    """
     consumer = Consumer(
         {
             **client_config,

@@ -13,12 +13,14 @@ from pql_stream.ops.changelog import sample_row
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.stream.names import (
     CO_PARTITIONED,
+    LEAD_PROFILES,
     LEADS_CHANGELOG,
     PRODUCT_ACTIVITY,
     PRODUCT_ACTIVITY_DLQ,
     TOPICS,
     prefixed,
 )
+from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.rows import row_identity
 
 STATE_FILE = "pql-state.json"
@@ -86,14 +88,18 @@ def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
 
 def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: int, pack: PackIdentity) -> None:
     """
-    See that the rows on the cluster were made by *pack*: the local state may be new, or lost.
+    See that the rows on the cluster were made by *pack*, and that their contact data can be read: the local state may
+    be new, or lost.
 
     Raises:
         InvalidState: they were not, or this version cannot read them.
-        BrokerError: the cluster is away, or does not let us read the changelog.
+        BrokerError: the cluster is away, or does not let us read the changelogs.
     """
     topic = prefixed(LEADS_CHANGELOG, prefix)
     check_row(sample_row(client_config, topic, partitions), topic, pack)
+    profile = sample_row(client_config, prefixed(LEAD_PROFILES, prefix), partitions)
+    if profile:
+        load_profile(profile)
 
 
 def check_row(row: bytes | None, topic: str, pack: PackIdentity) -> None:

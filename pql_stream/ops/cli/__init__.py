@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": "Score a cluster's product events.",
     "topics": "The topics against the cluster: plan, apply, check.",
     "emit": "Produce events from files to the cluster.",
+    "erase": "Erase the contact data of a lead.",
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",
     "kafka": "Run a real Apache Kafka on this machine.",
