@@ -1,4 +1,4 @@
-"""Rows from the changelog of a running cluster: one lead's for `explain`, some of each partition for a start."""
+"""Rows from a changelog of a running cluster: one lead's for `explain` and `erase`, some of all for a start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from confluent_kafka import TopicPartition
 from pql_stream.errors import BrokerError
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.reading import reading, records_of
-from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.stream.partitioner import partition_of
 
 SAMPLE_OFFSETS = (100, 20_000)
@@ -31,29 +30,40 @@ class PlacedRow(NamedTuple):
     partition: int
 
 
-def read_row(client_config: Mapping[str, Any], prefix: str, lead_id: str) -> bytes | None:
+class Newest(NamedTuple):
     """
-    The newest row of *lead_id*, read from its partition up to the end that it has now; None if it has none.
+    Where a lead's rows lie, and the newest: its offset and *value*, None for a tombstone.
+
+    *offset* is None where the lead has no record at all.
+    """
+
+    partition: int
+    offset: int | None
+    value: bytes | None
+
+
+def newest_row(client_config: Mapping[str, Any], topic: str, lead_id: str) -> Newest:
+    """
+    The newest row of *lead_id* in the changelog *topic*, read from its partition up to the end that it has now.
 
     Joins no group and commits nothing.
 
     Raises:
         BrokerError: the cluster is away, or has no such changelog.
     """
-    topic = prefixed(LEADS_CHANGELOG, prefix)
     partitions = TopicCluster(client_config).partitions([topic]).get(topic)
     if partitions is None:
         raise BrokerError(
             f"there is no topic {topic}",
             why="nothing was scored on this cluster under this prefix",
-            what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and PQL_TOPIC_PREFIX, or name files of events",
+            what_to_do="look at KAFKA_BOOTSTRAP_SERVERS and PQL_TOPIC_PREFIX",
         )
     key = lead_id.encode()
-    found: bytes | None = None
+    found = Newest(partition_of(key, partitions), None, None)
     with reading(client_config, topic) as consumer:
-        for message in records_of(consumer, TopicPartition(topic, partition_of(key, partitions))):
+        for message in records_of(consumer, TopicPartition(topic, found.partition)):
             if message.key() == key:
-                found = message.value()
+                found = found._replace(offset=message.offset(), value=message.value())
     return found
 
 

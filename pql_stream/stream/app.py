@@ -1,4 +1,4 @@
-"""The Faust app `score`: its topics, its table, its one agent. Importing this module imports Faust."""
+"""The Faust app `score`: its topics, its two tables, its one agent. Importing this module imports Faust."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from faust.types.streams import StreamT
 from mode import ServiceT
@@ -18,9 +18,10 @@ from pql_stream.stream.connection import Connection
 from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import Meter
-from pql_stream.stream.names import APP_ID, LEADS_TABLE, Topics, prefixed
+from pql_stream.stream.names import APP_ID, LEADS_TABLE, PROFILES_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Guarantee, Pipeline, Ports
+from pql_stream.stream.profiles import CONTACTS_STORE, Profiles
 from pql_stream.stream.progress import ProgressReporter
 from pql_stream.stream.running import report_progress
 from pql_stream.stream.scorer import Scorer
@@ -61,6 +62,15 @@ class ScoreSettings:
     log_bug: Callable[[str], None]
 
 
+class _Tables(NamedTuple):
+    """The two tables as rows, and as what they mean."""
+
+    lead_rows: BatchTable
+    leads: Leads
+    profile_rows: BatchTable
+    profiles: Profiles
+
+
 class ScoreApp(BatchApp):
     """Scores one cluster's product events."""
 
@@ -75,20 +85,28 @@ class ScoreApp(BatchApp):
             consumer_group_instance_id=settings.instance_id,
         )
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
-        leads = Leads(table, settings.pack, settings.leads_kept)
+        contacts = self.batch_table(
+            PROFILES_TABLE,
+            partitions=settings.partitions,
+            changelog=topics.lead_profiles,
+            erasable=True,
+            options=dict(CONTACTS_STORE),
+        )
+        leads, profiles = Leads(table, settings.pack, settings.leads_kept), Profiles(contacts)
         self._writers: list[RecordWriter] = []
         self._changes: ChangesLog | None = None
-        guarantee = self._guarantee(settings, topics, table, leads)
-        ports = Ports(leads, guarantee, meter, time.time, settings.log_bug)
+        guarantee = self._guarantee(settings, topics, _Tables(table, leads, contacts, profiles))
+        ports = Ports(leads, profiles, guarantee, meter, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
         self._progress = ProgressReporter(meter, time.time)
 
         async def handle(batch: RecordBatch) -> None:
-            if self._changes is None:
-                await pipeline.handle(batch)
-            else:
-                async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
-                    await pipeline.handle(batch, ahead)
+            async with contacts.turn(batch.partition):
+                if self._changes is None:
+                    await pipeline.handle(batch)
+                else:
+                    async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
+                        await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
 
         # Both inputs in one agent: batches of the same partition number share their rows, and are
@@ -107,13 +125,14 @@ class ScoreApp(BatchApp):
         self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
         self.task(self._report_progress)
 
-    def _guarantee(self, settings: ScoreSettings, topics: Topics, table: BatchTable, leads: Leads) -> Guarantee:
+    def _guarantee(self, settings: ScoreSettings, topics: Topics, tables: _Tables) -> Guarantee:
         if self.transactions is not None:
             return ExactlyOnce(
                 topics,
                 self.transactions,
-                table,
-                leads,
+                tables.lead_rows,
+                tables.leads,
+                tables.profile_rows,
                 dead_letter_partitions=settings.dead_letter_partitions,
                 confirm_lease=self.lease.confirm,
                 clock=time.time,
@@ -121,7 +140,7 @@ class ScoreApp(BatchApp):
         compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         self._writers.append(compressing)
         self._changes = self.output_watch = ChangesLog(
-            OutputTopic(self, topics.score_changed), self.writer, leads, settings.pack, self.lease.confirm
+            OutputTopic(self, topics.score_changed), self.writer, tables.leads, settings.pack, self.lease.confirm
         )
         outbox = Outbox(
             topics,
@@ -129,7 +148,9 @@ class ScoreApp(BatchApp):
             compressing=compressing,
             dead_letter_partitions=settings.dead_letter_partitions,
         )
-        return AtLeastOnce(topics, outbox, leads, confirm_lease=self.lease.confirm, clock=time.time)
+        return AtLeastOnce(
+            topics, outbox, tables.leads, tables.profiles, confirm_lease=self.lease.confirm, clock=time.time
+        )
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Our own writers live as long as the app's."""

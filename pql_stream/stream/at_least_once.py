@@ -1,5 +1,6 @@
 """
-At least once: outputs, then rows, then (by the transport) the offset, each acknowledged before the next.
+At least once: outputs, then rows of both tables, then (by the transport) the offset, each acknowledged before the
+next.
 
 No Faust and no client library here: where records go and rows lie comes in as ports.
 """
@@ -10,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from pql_stream.core.profiles import ProfileState
 from pql_stream.core.transition import LeadState
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
@@ -25,6 +27,13 @@ class StateStore(Protocol):
         """Make *states* durable; returns when their changelog is acknowledged."""
 
 
+class ProfileStore(Protocol):
+    """The contact data of leads."""
+
+    async def store(self, partition: int, profiles: Mapping[str, ProfileState]) -> None:
+        """Make *profiles* durable; returns when their changelog is acknowledged."""
+
+
 class AtLeastOnce:
     """
     Writes effects so that a crash may repeat them and cannot lose any.
@@ -38,6 +47,7 @@ class AtLeastOnce:
         topics: Topics,
         sender: Sender,
         leads: StateStore,
+        profiles: ProfileStore,
         *,
         confirm_lease: Callable[[], Awaitable[None]],
         clock: Callable[[], float],
@@ -45,15 +55,17 @@ class AtLeastOnce:
         self._topics = topics
         self._sender = sender
         self._leads = leads
+        self._profiles = profiles
         self._confirm_lease = confirm_lease
         self._clock = clock
 
     async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
         """
-        Send the outputs, then store the states; afterwards the offset of *batch* may be committed.
+        Send the outputs, then store states and contact data; afterwards the offset of *batch* may be committed.
 
         Sends before it stores: a crash in between repeats the events, and the repeat folds to the same state and
         writes the same ids. The other order would lose changes, because the stored row would already be the new one.
+        The two tables need no order: whichever is written alone, the repeat folds to the same rows of the other.
 
         Raises:
             StreamLost: the partition may belong to somebody else; nothing more was written.
@@ -63,7 +75,17 @@ class AtLeastOnce:
         sends = outgoing(self._topics, batch.partition, effects)
         await asyncio.gather(*(self._sender.send(topic, at, records) for topic, at, records in sends))
         sent_at_s = self._clock()
-        if effects.states:
+        if effects.states or effects.profiles:
             await self._confirm_lease()
-            await self._leads.store(batch.partition, effects.states)
+            await self._store(batch.partition, effects)
         return {"send": sent_at_s - started_at_s, "store": self._clock() - sent_at_s}
+
+    async def _store(self, partition: int, effects: Effects) -> None:
+        if not effects.profiles:
+            await self._leads.store(partition, effects.states)
+        elif not effects.states:
+            await self._profiles.store(partition, effects.profiles)
+        else:
+            await asyncio.gather(
+                self._leads.store(partition, effects.states), self._profiles.store(partition, effects.profiles)
+            )

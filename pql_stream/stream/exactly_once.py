@@ -14,6 +14,7 @@ from pql_stream.stream.leads import Unstored
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox, Writer, outgoing
+from pql_stream.stream.profiles import profile_rows
 from pql_stream.stream.scorer import Effects
 from pql_stream.wire.records import SourceBatch
 
@@ -45,7 +46,7 @@ class Transactions(Protocol[T_co]):
 
 
 class RowWriter(Protocol[T_contra]):
-    """The table of leads."""
+    """A table: that of leads, or that of their contact data."""
 
     async def write_in(
         self, transaction: T_contra, partition: int, items: Sequence[tuple[bytes, bytes | None]]
@@ -74,6 +75,7 @@ class ExactlyOnce(Generic[T]):
         transactions: Transactions[T],
         rows: RowWriter[T],
         leads: StateStore,
+        contacts: RowWriter[T],
         *,
         dead_letter_partitions: int,
         confirm_lease: Callable[[], Awaitable[None]],
@@ -83,6 +85,7 @@ class ExactlyOnce(Generic[T]):
         self._transactions = transactions
         self._rows = rows
         self._leads = leads
+        self._contacts = contacts
         self._dead_letter_partitions = dead_letter_partitions
         self._confirm_lease = confirm_lease
         self._clock = clock
@@ -117,4 +120,6 @@ class ExactlyOnce(Generic[T]):
             unstored = self._leads.unstored(partition, effects.states)
             writes.append(self._rows.write_in(transaction, partition, unstored.rows))
             transaction.when_committed(unstored.stored)
+        if effects.profiles:
+            writes.append(self._contacts.write_in(transaction, partition, profile_rows(effects.profiles)))
         return writes

@@ -20,8 +20,11 @@ PRODUCT_ACTIVITY_REKEYED = "product-activity-rekeyed"
 PRODUCT_ACTIVITY_DLQ = "product-activity-dlq"
 SCORE_CHANGED = "score-changed"
 PQL_QUALIFIED = "pql-qualified"
+LEAD_PROFILES = "lead-profiles"
+"""Contact data, and the changelog of the table that has it: a topic of its own name, for others read it too."""
 
 LEADS_TABLE = "leads"
+PROFILES_TABLE = "profiles"
 LEADS_CHANGELOG = f"{APP_ID}-{LEADS_TABLE}-changelog"
 """Faust's rule for a table's changelog: `<app id>-<table>-changelog`."""
 
@@ -32,10 +35,13 @@ TOPICS = (
     SCORE_CHANGED,
     PQL_QUALIFIED,
     LEADS_CHANGELOG,
+    LEAD_PROFILES,
 )
 """Every topic that scoring reads or writes."""
 
-CO_PARTITIONED = frozenset({PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG})
+CO_PARTITIONED = frozenset(
+    {PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG, LEAD_PROFILES}
+)
 """
 Topics keyed by lead: partition N of each has the same leads, so all have the same number of partitions.
 
@@ -64,6 +70,7 @@ class Topics:
     score_changed: str
     qualified: str
     leads_changelog: str
+    lead_profiles: str
 
     @classmethod
     def under(cls, prefix: str) -> Topics:

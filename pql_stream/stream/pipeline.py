@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pql_stream.core.profiles import ProfileState
 from pql_stream.core.transition import LeadState
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
 from pql_stream.stream.published import Ahead
@@ -24,6 +25,13 @@ class States(Protocol):
 
     def of(self, partition: int) -> Callable[[str], LeadState | None]:
         """A function that gives the stored state of a lead of *partition*; good for one batch."""
+
+
+class Contacts(Protocol):
+    """The contact data of leads."""
+
+    def of(self, partition: int) -> Callable[[str], ProfileState | None]:
+        """A function that gives the stored contact data of a lead of *partition*; good for one batch."""
 
 
 class Guarantee(Protocol):
@@ -47,6 +55,7 @@ class Ports:
     """
 
     leads: States
+    contacts: Contacts
     guarantee: Guarantee
     meter: Meter
     clock: Callable[[], float]
@@ -74,7 +83,8 @@ class Pipeline:
         ports = self._ports
         started_at_s = ports.clock()
         published = ahead if ahead is not None else {}
-        effects = self._scorer.score(batch, ports.leads.of(batch.partition), published)
+        partition = batch.partition
+        effects = self._scorer.score(batch, ports.leads.of(partition), published, ports.contacts.of(partition))
         scored_at_s = ports.clock()
         seconds: dict[BatchStage, float] = {
             "score": scored_at_s - started_at_s,

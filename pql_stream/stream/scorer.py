@@ -12,10 +12,12 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pql_stream.core.changes import ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.profiles import ProfileState, fold_profile, says_who
 from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
@@ -53,9 +55,10 @@ class Counts:
 @dataclass(slots=True)
 class Effects:
     """
-    What a batch does. Everything but *states* is sent, and acknowledged, before *states* are stored.
+    What a batch does. Everything but *states* and *profiles* is sent, and acknowledged, before those are stored.
 
-    *rekeyed* is by partition. *states* has the leads that the batch changed. *timestamps_ms* has the Kafka
+    *rekeyed* is by partition. *states* has the leads that the batch changed, *profiles* those of whose contact data
+    it says something new. *timestamps_ms* has the Kafka
     timestamp of each accepted event. *caught_up* has the leads whose rows now know everything that is published
     of them.
     """
@@ -65,9 +68,28 @@ class Effects:
     dead_letters: list[OutRecord] = field(default_factory=list)
     rekeyed: dict[int, list[OutRecord]] = field(default_factory=dict)
     states: dict[str, LeadState] = field(default_factory=dict)
+    profiles: dict[str, ProfileState] = field(default_factory=dict)
     timestamps_ms: list[int] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     caught_up: set[str] = field(default_factory=set)
+
+
+T = TypeVar("T")
+
+
+class _Asked(dict[str, T | None]):
+    """What *known* says of leads; it is asked once a lead."""
+
+    def __init__(self, known: Callable[[str], T | None]) -> None:
+        self._known = known
+
+    def __missing__(self, lead_id: str) -> T | None:
+        said = self[lead_id] = self._known(lead_id)
+        return said
+
+
+def _nothing_known(_lead_id: str) -> None:
+    return None
 
 
 Decoded = tuple[SourceRecord, int, ProductEvent]
@@ -87,38 +109,43 @@ class Scorer:
         batch: SourceBatch,
         known: Callable[[str], LeadState | None],
         ahead: Mapping[str, Ahead] = _NOBODY,
+        known_contact: Callable[[str], ProfileState | None] = _nothing_known,
     ) -> Effects:
         """
         Score *batch*; *known* gives the stored state of a lead that has one, and is asked once a lead.
 
-        *ahead* is what is published of leads beyond that. What *known* raises goes through: it is no fault of the
-        record.
+        *known_contact* gives its contact data, and is asked only where an event may say something of it. *ahead* is
+        what is published of leads beyond their states. What the two raise goes through: it is no fault of the record.
         """
         effects = Effects()
-        before: dict[str, LeadState | None] = {}
+        contacts = _Asked(known_contact)
+        before = _Asked(known)
         after: dict[str, LeadState] = {}
         names: list[str] = []
         for record, timestamp_ms, event in self._decoded(batch, effects):
             lead_id = event.lead_id
             state = after.get(lead_id)
             if state is None:
-                if lead_id not in before:
-                    before[lead_id] = known(lead_id)
                 state = before[lead_id]
+            # Whether an event has contact data is one look-up; only those that may have pay for more.
+            speaks = says_who(event.name)
+            profile = effects.profiles.get(lead_id, contacts[lead_id]) if speaks else None
             try:
                 if state is None and self._forward(batch, record, lead_id, effects):
                     continue
                 step = advance(state, event, self._pack)
+                if speaks:
+                    profile = fold_profile(profile, event)
                 if step.change is not None:
-                    if lead_id in ahead:
-                        step = self._catch_up(step, step.change, ahead[lead_id], effects)
-                    self._tell(step, lead_id, effects)
+                    step = self._told(step, step.change, ahead, effects)
             except InvalidEvent as exc:
                 self._reject(batch, record, exc, "score", effects)
             except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
                 self._reject_bug(batch, record, "score", effects)
             else:
                 after[lead_id] = step.state
+                if profile is not None and profile is not contacts[lead_id]:
+                    effects.profiles[lead_id] = profile
                 names.append(event.name)
                 effects.timestamps_ms.append(timestamp_ms)
         effects.counts.accepted = Counter(names)
@@ -146,6 +173,13 @@ class Scorer:
                 self._reject_bug(batch, record, "decode", effects)
             else:
                 yield record, timestamp_ms, event
+
+    def _told(self, step: Step, change: ScoreChange, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
+        """Put the outputs of *step*, which made *change*, into *effects*; the step as it is told."""
+        if change.lead_id in ahead:
+            step = self._catch_up(step, change, ahead[change.lead_id], effects)
+        self._tell(step, change.lead_id, effects)
+        return step
 
     def _tell(self, step: Step, lead_id: str, effects: Effects) -> None:
         """The outputs of *step*; all of them, or none when one cannot be encoded."""

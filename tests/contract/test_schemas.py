@@ -11,12 +11,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.profiles import PROFILE_FIELDS, ProfileState, fold_profile
 from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent
-from pql_stream.testing.builders import JAN_5_MS, native_json
+from pql_stream.testing.builders import JAN_5_MS, native_json, product_event
 from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
 from pql_stream.wire import schemas
 from pql_stream.wire.events import decode_event
+from pql_stream.wire.lead_profiles import dump_profile
 from pql_stream.wire.packs import load_pack, shipped_packs
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.schemas import RECORDS, write_schemas
@@ -24,6 +26,7 @@ from pql_stream.wire.score_changed import encode_score_changed
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"
+PROFILES = "lead-profiles.v1.json"
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -39,10 +42,23 @@ def native_records() -> list[bytes]:
     return [event.value for event in simulate(leads=40, seed=1, days=14, start_ms=DEFAULT_START_MS, form="native")]
 
 
+def profile_records() -> list[dict]:
+    """Contact data of the same users; of the last one everything is known."""
+    profiles: dict[str, ProfileState] = {}
+    for offset, value in enumerate(native_records()):
+        event = decode_event(value, "product-activity", 0, offset)
+        if (profile := fold_profile(profiles.get(event.lead_id), event)) is not None:
+            profiles[event.lead_id] = profile
+    texts = {name: name for name in PROFILE_FIELDS if name not in {"email", "consent"}}
+    whole = product_event("identify", email="ada@acme.example", consent=False, **texts)
+    profiles["ada"] = fold_profile(None, whole)
+    return [orjson.loads(dump_profile(lead_id, profile)) for lead_id, profile in profiles.items()]
+
+
 @pytest.fixture(scope="module")
 def made() -> dict[str, list[dict]]:
     """Records of simulated events, by their schema, under every shipped pack."""
-    records: dict[str, list[dict]] = {CHANGED: [], QUALIFIED: []}
+    records: dict[str, list[dict]] = {CHANGED: [], QUALIFIED: [], PROFILES: profile_records()}
     for name in shipped_packs():
         pack, states = compile_pack(load_pack(name)), {}
         for offset, value in enumerate(native_records()):
@@ -99,7 +115,7 @@ def test_the_records_that_are_written_are_valid(made):
             validator(name).validate(record)
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED])
+@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
 def test_the_schema_names_every_field(made, name):
     """No field is written that its schema does not describe, and every field is required."""
     schema = validator(name).schema
@@ -107,7 +123,7 @@ def test_the_schema_names_every_field(made, name):
     assert set(schema["properties"]) == set(made[name][0]) == set(schema["required"])
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED])
+@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
 def test_a_record_without_a_field_is_refused(made, name):
     """Each field is needed: a record that lacks any one is invalid."""
     record = made[name][-1]
@@ -116,7 +132,7 @@ def test_a_record_without_a_field_is_refused(made, name):
         assert not is_valid(name, {key: value for key, value in record.items() if key != field}), field
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED])
+@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
 def test_a_record_with_a_field_of_a_wrong_type_is_refused(made, name):
     """Each field has a type: a record in which any one is a list of a list is invalid."""
     record = made[name][-1]
@@ -147,6 +163,11 @@ BROKEN = {
     "a qualification over 100": (QUALIFIED, ["score"], 101),
     "a profile as text": (QUALIFIED, ["profile"], "finance"),
     "no tier": (QUALIFIED, ["tier"], None),
+    "another version of contact data": (PROFILES, ["schema"], "lead-profiles/2"),
+    "an address of 255 characters": (PROFILES, ["email"], "a" * 255),
+    "a name of 257 characters": (PROFILES, ["last_name"], "a" * 257),
+    "consent as text": (PROFILES, ["consent"], "yes"),
+    "said by a name": (PROFILES, ["said_by", "email"], "e1"),
 }
 
 

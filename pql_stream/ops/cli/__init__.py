@@ -25,6 +25,7 @@ COMMANDS = {
     "sinks": "Destinations: list, check, set-up.",
     "routes": "Routes: what they would make of recorded changes.",
     "emit": "Produce events from files to the cluster.",
+    "erase": "Erase the contact data of a lead.",
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",
     "kafka": "Run a real Apache Kafka on this machine.",

@@ -10,7 +10,7 @@ import orjson
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.core.transition import LeadState
 from pql_stream.errors import PqlError
-from pql_stream.ops.changelog import read_row
+from pql_stream.ops.changelog import newest_row
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.cli.score import report_rejected
 from pql_stream.ops.progress import lines_with_progress
@@ -42,9 +42,10 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
         why = f"no accepted event in the files names it{refused}"
     else:
         rejected = []
-        row = read_row(settings.kafka_client_config(), settings.topic_prefix, lead_id)
+        topic = prefixed(LEADS_CHANGELOG, settings.topic_prefix)
+        row = newest_row(settings.kafka_client_config(), topic, lead_id).value
         state = None if row is None else load_state(row, pack)
-        why = f"{prefixed(LEADS_CHANGELOG, settings.topic_prefix)} has no row of it"
+        why = f"{topic} has no row of it"
     if state is None:
         raise PqlError(
             f"there is no lead {lead_id}",

@@ -177,11 +177,22 @@ class BatchApp(faust.App):
         *,
         partitions: int,
         changelog: str | None = None,
+        erasable: bool = False,
         **options: Any,  # noqa: ANN401  # Table's
     ) -> BatchTable:
-        """A table; its changelog is *changelog*, else `<app id>-<name>-changelog`, and must be there."""
+        """
+        A table; its changelog is *changelog*, else `<app id>-<name>-changelog`, and must be there.
+
+        *erasable* is as `BatchTable` has it.
+        """
         table = BatchTable(
-            self, name=name, partitions=partitions, changelog=changelog, beacon=self.tables.beacon, **options
+            self,
+            name=name,
+            partitions=partitions,
+            changelog=changelog,
+            erasable=erasable,
+            beacon=self.tables.beacon,
+            **options,
         )
         self.tables.add(table)
         return table
@@ -221,10 +232,10 @@ class BatchApp(faust.App):
 
     def own_changelogs(self, notes: Mapping[TP, str]) -> None:
         """Own what goes with the sources that were just sought; *notes* has what was committed with each."""
-        if self.transactions is not None:
-            return  # nobody else can write to them: there is nothing to watch
         for table in self.batch_tables():
-            table.own_partitions()
+            # Exactly once nobody else can write to the others: there is nothing to watch.
+            if self.transactions is None or table.erasures is not None:
+                table.own_partitions()
         if self.output_watch is not None:
             for partition in {tp.partition for tp in notes}:
                 self.output_watch.own(partition, [note for tp, note in notes.items() if tp.partition == partition])
@@ -232,7 +243,7 @@ class BatchApp(faust.App):
     async def release_partitions(self) -> None:
         """Own no partition, until the next assignment and its recovery."""
         for table in self.batch_tables():
-            await table.writer.release()
+            await table.release()
         if self.output_watch is not None:
             await self.output_watch.release()
         if self.transactions is not None:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pql_stream.errors import StreamLost
 from pql_stream.stream.transport.producing import Span
@@ -23,6 +23,13 @@ Row = tuple[bytes, bytes | None]
 _ROUNDS_MAX = 20
 
 log = logging.getLogger(__name__)
+
+
+class Foreign(NamedTuple):
+    """A key that somebody else has written a record of. *erases*: one of them takes the row away for good."""
+
+    key: bytes
+    erases: bool
 
 
 class Rows(Protocol):
@@ -41,8 +48,8 @@ class ChangelogPort(Protocol):
     async def send(self, partition: int, rows: Sequence[Row]) -> Sequence[Span]:
         """Write *rows* in order; the offsets they got."""
 
-    async def keys_between(self, partition: int, first: int, end: int) -> Sequence[bytes]:
-        """The keys of the records from *first* up to, not including, *end*; each once."""
+    async def foreign_between(self, partition: int, first: int, end: int) -> Sequence[Foreign]:
+        """What the records from *first* up to, not including, *end* are about; each key once."""
 
     async def end_offset(self, partition: int) -> int:
         """The offset that the next record will get."""
@@ -85,6 +92,8 @@ class ChangelogWriter:
         """
         Make *rows* durable in the changelog, and then, with its offset, in the store.
 
+        A row that was erased meanwhile is not stored: it was made of what is to be forgotten.
+
         Raises:
             StreamLost: the partition is not ours, or not any more.
         """
@@ -92,8 +101,9 @@ class ChangelogWriter:
             return
         async with self._locks[partition]:
             self._owned(partition)
-            last = await self._append(partition, rows)
-            self._rows().put_many(partition, rows, last)
+            newest = dict(rows)
+            last = await self._append(partition, rows, newest)
+            self._rows().put_many(partition, list(newest.items()), last)
 
     async def check(self, partition: int) -> None:
         """
@@ -110,10 +120,13 @@ class ChangelogWriter:
             first = self._next[partition]
             if end <= first:
                 return
-            foreign = await self._port.keys_between(partition, first, end)
+            foreign = await self._port.foreign_between(partition, first, end)
             self._next[partition] = end
-            last = await self._append(partition, self._own_rows(partition, foreign, {})) if foreign else end - 1
-            self._rows().put_many(partition, (), last)
+            newest: dict[bytes, bytes | None] = {}
+            last = end - 1
+            if foreign:
+                last = await self._append(partition, self._own_rows(partition, foreign, newest), newest)
+            self._rows().put_many(partition, list(newest.items()), last)
 
     def _owned(self, partition: int) -> int:
         if partition not in self._next:
@@ -123,9 +136,12 @@ class ChangelogWriter:
             )
         return self._next[partition]
 
-    async def _append(self, partition: int, rows: Sequence[Row]) -> int:
-        """Write *rows*, and own rows again for every foreign key, until no gap is left; the last offset."""
-        newest = dict(rows)
+    async def _append(self, partition: int, rows: Sequence[Row], newest: dict[bytes, bytes | None]) -> int:
+        """
+        Write *rows*, and own rows again for every foreign key, until no gap is left; the last offset.
+
+        *newest* has what is to be stored afterwards, by key; what turns out to be erased is noted there.
+        """
         for _ in range(_ROUNDS_MAX):
             await self._confirm_lease()
             foreign = await self._send(partition, rows)
@@ -137,9 +153,9 @@ class ChangelogWriter:
             why=f"its rows were still there after {_ROUNDS_MAX} repairs",
         )
 
-    async def _send(self, partition: int, rows: Sequence[Row]) -> list[bytes]:
-        """Write *rows*; the foreign keys in the gaps before and between them."""
-        foreign: dict[bytes, None] = {}
+    async def _send(self, partition: int, rows: Sequence[Row]) -> list[Foreign]:
+        """Write *rows*; what is foreign in the gaps before and between them."""
+        foreign: list[Foreign] = []
         for span in await self._port.send(partition, rows):
             expected = self._owned(partition)
             if span.first < expected:
@@ -148,13 +164,24 @@ class ChangelogWriter:
                     why="the topic was made anew, or has lost records",
                 )
             if span.first > expected:
-                foreign |= dict.fromkeys(await self._port.keys_between(partition, expected, span.first))
+                foreign += await self._port.foreign_between(partition, expected, span.first)
             self._next[partition] = span.last + 1
-        return list(foreign)
+        return foreign
 
-    def _own_rows(self, partition: int, keys: Sequence[bytes], newest: dict[bytes, bytes | None]) -> list[Row]:
-        """Our row of each key: what is being written, else what the store has, else a tombstone."""
-        self.repaired_count += len(keys)
-        log.warning("changelog partition %d: another worker wrote rows; writing %d again", partition, len(keys))
+    def _own_rows(self, partition: int, foreign: Sequence[Foreign], newest: dict[bytes, bytes | None]) -> list[Row]:
+        """
+        Our row of each key: what is being written, else what the store has, else a tombstone.
+
+        Of an erased one a tombstone, too: a row of ours may lie behind the one that erases, made before we knew.
+        """
+        erased = {key for key, erases in foreign if erases}
+        newest |= dict.fromkeys(erased)
+        keys = list(dict.fromkeys(key for key, _ in foreign))
+        if erased:
+            log.info("changelog partition %d: %d rows were erased", partition, len(erased))
+        if len(keys) > len(erased):
+            again = len(keys) - len(erased)
+            self.repaired_count += again
+            log.warning("changelog partition %d: another worker wrote rows; writing %d again", partition, again)
         stored = self._rows().get_many(partition, [key for key in keys if key not in newest])
         return [(key, newest[key] if key in newest else stored.get(key)) for key in keys]

@@ -1,10 +1,11 @@
-"""Reads what is committed in a stretch of a partition, with a consumer of its own, beside the group's."""
+"""Reads a stretch of a partition, or follows partitions, with a consumer of its own, beside the group's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -14,14 +15,22 @@ _STEP_MS = 200
 _STUCK_S = 30.0
 
 
-@asynccontextmanager
-async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
+Isolation = Literal["read_committed", "read_uncommitted"]
+
+
+def make_consumer(connection: Connection, isolation: Isolation = "read_committed") -> AIOKafkaConsumer:
+    """A consumer of no group, not started yet, that commits nothing."""
+    return AIOKafkaConsumer(
         **connection.client_options(),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        isolation_level="read_committed",
+        isolation_level=isolation,
     )
+
+
+@asynccontextmanager
+async def _consumer(connection: Connection, isolation: Isolation = "read_committed") -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = make_consumer(connection, isolation)
     await consumer.start()
     try:
         yield consumer
@@ -30,7 +39,13 @@ async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def read_range(
-    connection: Connection, topic: str, partition: int, first: int, end: int
+    connection: Connection,
+    topic: str,
+    partition: int,
+    first: int,
+    end: int,
+    *,
+    isolation: Isolation = "read_committed",
 ) -> AsyncIterator[list[ConsumerRecord]]:
     """
     The records from *first* up to, not including, *end*, some at a time. Offsets without a record are passed over.
@@ -39,7 +54,7 @@ async def read_range(
         TimeoutError: nothing came for 30 s.
     """
     tp = TopicPartition(topic, partition)
-    async with _consumer(connection) as consumer:
+    async with _consumer(connection, isolation) as consumer:
         consumer.assign([tp])
         consumer.seek(tp, first)
         position = first

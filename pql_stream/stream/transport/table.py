@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
+from aiokafka import ConsumerRecord
 from faust.tables.table import Table
 from faust.types import TP, EventT, StoreT
 from mode import Service
@@ -13,13 +16,15 @@ from yarl import URL
 
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
-from pql_stream.stream.transport.changelog import ChangelogWriter, Row, Rows
+from pql_stream.stream.transport.changelog import ChangelogWriter, Foreign, Row, Rows
 from pql_stream.stream.transport.ending import end_process
+from pql_stream.stream.transport.erasures import Erasures
 from pql_stream.stream.transport.producing import Span
-from pql_stream.stream.transport.reading import read_range
+from pql_stream.stream.transport.reading import Isolation, read_range
 from pql_stream.stream.transport.stores import STORES
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
+from pql_stream.wire.headers import REPAIR
 from pql_stream.wire.records import OutRecord
 
 if TYPE_CHECKING:
@@ -32,6 +37,9 @@ class BatchTable(Table[bytes, bytes]):
 
     Made by `BatchApp.batch_table`. Use `get_many` and `write_many`; the mapping that a Faust table also is
     writes nothing.
+
+    *erasable*: a tombstone that somebody else writes to the changelog takes the row away. Then a batch of a
+    partition is handled within its `turn`.
     """
 
     app: BatchApp
@@ -43,6 +51,7 @@ class BatchTable(Table[bytes, bytes]):
         name: str,
         partitions: int,
         changelog: str | None,
+        erasable: bool = False,
         **options: Any,  # noqa: ANN401  # Table's own options, handed on
     ) -> None:
         topic = changelog or f"{app.conf.id}-{name}-changelog"
@@ -58,6 +67,8 @@ class BatchTable(Table[bytes, bytes]):
             **options,
         )
         self.topic = topic
+        self.erasures = Erasures(self, lambda: cast("Rows", self.data)) if erasable else None
+        self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.writer = ChangelogWriter(
             self,
             lambda: cast("Rows", self.data),
@@ -78,6 +89,15 @@ class BatchTable(Table[bytes, bytes]):
         """The rows of *keys* that are there."""
         return cast("Rows", self.data).get_many(partition, keys)
 
+    def turn(self, partition: int) -> AbstractAsyncContextManager[None]:
+        """
+        The time in which nothing is erased but by `write_many` and `write_in`.
+
+        A batch reads rows at its beginning and writes at its end what it made of them: what is erased in between
+        would be written again.
+        """
+        return self._turns[partition] if self.erasures is not None else nullcontext()
+
     async def write_many(self, partition: int, items: Sequence[Row]) -> None:
         """
         Make *items* durable in the changelog, then store them with its offset. A value of None deletes.
@@ -95,48 +115,92 @@ class BatchTable(Table[bytes, bytes]):
         Raises:
             RecordTooLarge: a row does not fit into the changelog.
         """
-        records = [OutRecord(key, value) for key, value in items]
-        spans = await transaction.writer.send(self.topic, partition, records)
-        rows, last = cast("Rows", self.data), spans[-1].last
-        transaction.when_committed(lambda: rows.put_many(partition, items, last))
+        spans = await transaction.writer.send(self.topic, partition, self._records(items))
+        written, last = dict(items), spans[-1].last
+        if self.erasures is not None:
+            gone: list[Row] = [(key, None) for key in await self.erasures.within(partition, spans)]
+            behind = [row for row in gone if row[0] in written]
+            if behind:
+                last = (await transaction.writer.send(self.topic, partition, self._records(behind)))[-1].last
+            written |= dict(gone)
+        transaction.when_committed(lambda: self._committed(partition, list(written.items()), last))
 
-    # --- what the changelog writer needs of Kafka
+    def _committed(self, partition: int, rows: Sequence[Row], last: int) -> None:
+        cast("Rows", self.data).put_many(partition, rows, last)
+        if self.erasures is not None:
+            self.erasures.committed(partition, last)
+
+    def _records(self, rows: Sequence[Row]) -> list[OutRecord]:
+        repair = (REPAIR,) if self.erasures is not None else ()
+        return [OutRecord(key, value, repair if value is None else ()) for key, value in rows]
+
+    # --- what the changelog writer, and the watch over erasures, need of Kafka
 
     async def send(self, partition: int, rows: Sequence[Row]) -> list[Span]:
         """Write *rows* to the changelog."""
-        return await self.app.writer.send(self.topic, partition, [OutRecord(key, value) for key, value in rows])
+        return await self.app.writer.send(self.topic, partition, self._records(rows))
 
     async def end_offset(self, partition: int) -> int:
         """The end of the changelog's *partition*."""
         tp = TP(self.topic, partition)
         return (await self.app.consumer.highwaters(tp))[tp]
 
-    async def keys_between(self, partition: int, first: int, end: int) -> list[bytes]:
-        """The keys of the changelog's records from *first* up to, not including, *end*."""
-        keys: dict[bytes, None] = {}
-        async for records in read_range(self.app.connection, self.topic, partition, first, end):
-            keys |= dict.fromkeys(record.key for record in records if record.key is not None)
-        return list(keys)
+    async def foreign_between(self, partition: int, first: int, end: int) -> list[Foreign]:
+        """What the changelog's records from *first* up to, not including, *end* are about."""
+        erased: dict[bytes, bool] = {}
+        async for record in self._read(partition, first, end):
+            erased[record.key] = erased.get(record.key, False) or self._erases(record)
+        return [Foreign(key, erases) for key, erases in erased.items()]
+
+    async def erased_between(self, partition: int, first: int, end: int, *, ours: bool) -> list[bytes]:
+        """The keys that are erased from *first* up to, not including, *end*; *ours*: see `ErasurePort`."""
+        # What is committed ends where our own transaction begins. To look further is to believe a tombstone that its
+        # writer may still take back.
+        isolation: Isolation = "read_uncommitted" if ours else "read_committed"
+        records = [record async for record in self._read(partition, first, end, isolation)]
+        return list(dict.fromkeys(record.key for record in records if self._erases(record)))
+
+    def _erases(self, record: ConsumerRecord) -> bool:
+        return self.erasures is not None and not record.value and REPAIR not in record.headers
+
+    async def _read(
+        self, partition: int, first: int, end: int, isolation: Isolation = "read_committed"
+    ) -> AsyncIterator[ConsumerRecord]:
+        """The records from *first* up to, not including, *end* that have a key: a compacted topic takes no other."""
+        reading = read_range(self.app.connection, self.topic, partition, first, end, isolation=isolation)
+        async for records in reading:
+            for record in records:
+                if record.key is not None:
+                    yield record
 
     # --- life cycle
 
     async def check_changelog(self) -> None:
         """
-        Repair every owned partition that has a record behind our last one.
+        Repair every owned partition that has a record behind our last one, or take note of what it erases.
 
         Raises:
             StreamLost: a partition is not ours any more.
         """
-        next_offsets = self.writer.next_offsets()
+        watch = self._watch
+        next_offsets = watch.next_offsets()
         tps = {TP(self.topic, partition): partition for partition in next_offsets}
         if not tps:
             return
         for tp, end in (await self.app.consumer.highwaters(*tps)).items():
             if end > next_offsets[tp.partition]:
-                await self.writer.check(tp.partition)
+                async with self.turn(tp.partition):
+                    await watch.check(tp.partition)
+
+    @property
+    def _watch(self) -> ChangelogWriter | Erasures:
+        """Exactly once nobody else can write rows, and all there is to look for is what was erased."""
+        return self.writer if self.app.transactions is None or self.erasures is None else self.erasures
 
     @Service.task
     async def _watch_changelog(self) -> None:
+        if self is not self.app.batch_tables()[0]:
+            return  # one watch looks after all of them
         try:
             while not self.should_stop:
                 await self.sleep(self.app.settings.changelog_check_s)
@@ -162,8 +226,8 @@ class BatchTable(Table[bytes, bytes]):
             # What came after our recovery began is a zombie's: not state, but the first thing to repair.
             offset = highwater
             records = [record for record in records if record.offset <= highwater]
-        # A compacted topic takes no record without a key.
-        rows = [(record.key, record.value) for record in records if record.key is not None]
+        # A compacted topic takes no record without a key. An empty value is no row of ours.
+        rows = [(record.key, record.value or None) for record in records if record.key is not None]
         cast("Rows", self.data).put_many(batch.partition, rows, offset)
 
     async def on_changelog_event(self, event: EventT[Any]) -> None:  # noqa: ARG002  # Faust's signature
@@ -173,4 +237,10 @@ class BatchTable(Table[bytes, bytes]):
     def own_partitions(self) -> None:
         """The recovered partitions are ours from here, and every record behind their recovery is foreign."""
         for partition, highwater in internals.active_highwaters(self.app, self.topic).items():
-            self.writer.own(partition, highwater + 1)
+            self._watch.own(partition, highwater + 1)
+
+    async def release(self) -> None:
+        """Own nothing; waits for the writes under way."""
+        await self.writer.release()
+        if self.erasures is not None:
+            self.erasures.release()

@@ -20,6 +20,7 @@ from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.packs import load_pack
@@ -194,6 +195,17 @@ class World:
         return load_state(self.rows[lead_id.encode()], PACK)
 
 
+class Contacts:
+    """A table of contact data that forgets: nothing here asks for it."""
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Nothing is known."""
+        return {}
+
+    async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Drop it."""
+
+
 class Worker:
     """One life, batch by batch; it owns the partition from the last commit on."""
 
@@ -203,8 +215,9 @@ class Worker:
         self.changes_log = log = ChangesLog(world, world, leads, PACK, world.confirm_lease)
         log.own(0, list(world.notes.values()))
         outbox = Outbox(TOPICS, writer=log, compressing=log, dead_letter_partitions=1)
-        guarantee = AtLeastOnce(TOPICS, outbox, leads, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
-        ports = Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+        profiles = Profiles(Contacts())
+        guarantee = AtLeastOnce(TOPICS, outbox, leads, profiles, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
+        ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
         self._pipeline = Pipeline(Scorer(PACK, TOPICS, 1), ports)
         world.done = dict(world.committed)
 

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.profiles import LeadProfile
 from pql_stream.errors import RecordTooLarge, StreamLost
 from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
+from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.records import OutRecord
 
@@ -33,10 +36,11 @@ class Crash(Exception):
 
 @dataclass
 class World:
-    """A broker and a table: what is committed. After *writes_left* writes the worker is gone."""
+    """A broker and two tables: what is committed. After *writes_left* writes the worker is gone."""
 
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    contact_rows: dict[bytes, bytes] = field(default_factory=dict)
     read_up_to: int = 0
     writes_left: int = 1_000_000
     term: int = 0
@@ -51,6 +55,7 @@ class World:
         for name, records in transaction.sent.items():
             self.topics[name] += records
         self.rows.update(transaction.rows)
+        self.contact_rows.update(transaction.contact_rows)
         for then in transaction.then:
             then()
         self.read_up_to = end
@@ -72,6 +77,7 @@ class Transaction:
     world: World
     sent: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    contact_rows: dict[bytes, bytes] = field(default_factory=dict)
     then: list[Callable[[], None]] = field(default_factory=list)
 
     def when_committed(self, then: Callable[[], None]) -> None:
@@ -94,6 +100,23 @@ class Transaction:
 
 
 @dataclass
+class ContactTable:
+    """The second table of a world."""
+
+    world: World
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.world.contact_rows[key] for key in keys if key in self.world.contact_rows}
+
+    async def write_many(self, partition: int, items: Sequence[tuple[bytes, Any]]) -> None:
+        raise AssertionError("exactly once writes in transactions only")
+
+    async def write_in(self, transaction: Transaction, partition: int, items: Sequence[tuple[bytes, Any]]) -> None:
+        self.world.spend()
+        transaction.contact_rows.update(items)
+
+
+@dataclass
 class Batch:
     topic: str
     partition: int
@@ -106,10 +129,12 @@ async def leased() -> None:
 
 def pipeline(world: World, confirm_lease=leased) -> Pipeline:
     leads = Leads(world, PACK, 100)
+    contacts = ContactTable(world)
     guarantee = ExactlyOnce(
-        TOPICS, world, world, leads, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
+        TOPICS, world, world, leads, contacts, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
     )
-    return Pipeline(Scorer(PACK, TOPICS, 1), Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None))
+    ports = Ports(leads, Profiles(contacts), guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+    return Pipeline(Scorer(PACK, TOPICS, 1), ports)
 
 
 def log() -> list[Record]:
@@ -117,13 +142,22 @@ def log() -> list[Record]:
     values = [
         native_json("trial_created", event_id="e0"),
         b"no event",
+        native_json("identify", event_id="p1", email="ada@old.example", company={"name": "Acme"}),
         *(native_json("feature_used", event_id=f"f{number}", feature=f"f{number}") for number in range(7)),
         *(native_json("workflow_completed", event_id=f"w{number}", run_id=f"r{number}") for number in range(20)),
         native_json("community_post", event_id="c", kind="feature_request", post_id="p"),
         native_json("tutorial_completed", event_id="t"),
+        native_json("profile_updated", event_id="p2", email="ada@new.example"),
         native_json("identify", event_id="i", team_size=12, industry="finance", company_revenue="10M+"),
     ]
     return [Record(TOPICS.activity, 0, offset, JAN_5_MS, b"k", value) for offset, value in enumerate(values)]
+
+
+def contact(world: World) -> LeadProfile:
+    """The contact data of the one lead."""
+    (row,) = world.contact_rows.values()
+    lead_id, state = load_profile(row)
+    return state.of(lead_id)
 
 
 async def run(world: World, records: Sequence[Record], size: int) -> None:
@@ -144,6 +178,7 @@ async def test_a_crash_at_any_write_leaves_no_trace(size):
     writes = 1_000_000 - whole.writes_left
 
     assert 1 == len(whole.topics[TOPICS.qualified])
+    assert LeadProfile("u1", email="ada@new.example", company="Acme") == contact(whole)
 
     for last_write in range(writes):
         world = World(writes_left=last_write)
@@ -152,7 +187,7 @@ async def test_a_crash_at_any_write_leaves_no_trace(size):
         world.writes_left = 1_000_000
         await run(world, log(), size)
 
-        assert (whole.topics, whole.rows) == (world.topics, world.rows)
+        assert (whole.topics, whole.rows, whole.contact_rows) == (world.topics, world.rows, world.contact_rows)
 
 
 async def test_a_batch_without_effects_moves_the_offset():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.profiles import LeadProfile
 from pql_stream.errors import StreamLost
 from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.leads import Leads
@@ -17,8 +19,10 @@ from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
+from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.records import OutRecord
 
@@ -34,13 +38,15 @@ class Crash(Exception):
 @dataclass
 class World:
     """
-    A broker and a table that outlive the worker. After *effects_left* effects the worker is gone.
+    A broker and two tables that outlive the worker. After *effects_left* effects the worker is gone.
 
-
+    Rows of both tables are on their way at once; with *contacts_first* those of contact data arrive first.
     """
 
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    contact_rows: dict[bytes, bytes] = field(default_factory=dict)
+    contacts_first: bool = False
     term: int = 0
     committed: int = 0
     effects_left: int = 1_000_000
@@ -50,7 +56,13 @@ class World:
         if self.effects_left <= 0:
             raise Crash
 
+    def _live(self) -> None:
+        """What else was on its way when the worker went does not arrive."""
+        if self.effects_left <= 0:
+            raise Crash
+
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        self._live()
         self.topics[topic] += records
         self._effect()
 
@@ -58,12 +70,33 @@ class World:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
     async def write_many(self, partition: int, items) -> None:
+        if self.contacts_first:
+            await asyncio.sleep(0)
+        self._live()
         self.rows.update(items)
+        self._effect()
+
+    async def write_contacts(self, items) -> None:
+        self._live()
+        self.contact_rows.update(items)
         self._effect()
 
     def commit(self, offset: int) -> None:
         self.committed = offset
         self._effect()
+
+
+@dataclass
+class ContactTable:
+    """The second table of a world."""
+
+    world: World
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.world.contact_rows[key] for key in keys if key in self.world.contact_rows}
+
+    async def write_many(self, partition: int, items) -> None:
+        await self.world.write_contacts(items)
 
 
 @dataclass
@@ -78,9 +111,9 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS) -> Pipeline:
-    leads = Leads(world, PACK, 100)
-    guarantee = AtLeastOnce(TOPICS, world, leads, confirm_lease=confirm_lease, clock=lambda: 0.0)
-    ports = Ports(leads, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+    leads, profiles = Leads(world, PACK, 100), Profiles(ContactTable(world))
+    guarantee = AtLeastOnce(TOPICS, world, leads, profiles, confirm_lease=confirm_lease, clock=lambda: 0.0)
+    ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
     return Pipeline(Scorer(PACK, TOPICS, partitions), ports)
 
 
@@ -94,11 +127,12 @@ async def run(world: World, log: Sequence[Record], batch_size: int) -> None:
 
 
 def events() -> list[bytes]:
-    """Two leads on their way to bronze and silver, and a record that is none."""
+    """Two leads on their way to bronze and silver, who say who they are, and a record that is none."""
     given: list[bytes] = []
     for lead in ("u1", "u2"):
         made = [
             native_json("trial_created", lead),
+            native_json("identify", lead, email=f"{lead}@old.example", firstName="Ada", consent=True),
             *(native_json("feature_used", lead, feature=f"f{i}") for i in range(7)),
             *(native_json("workflow_completed", lead, run_id=f"r{i}") for i in range(20)),
             native_json("compliance_level_changed", lead, level="advanced"),
@@ -106,6 +140,7 @@ def events() -> list[bytes]:
             native_json("tutorial_completed", lead),
             b"no event",
             native_json("identify", lead, team_size=12, industry="finance", company_revenue="10M+"),
+            native_json("profile_updated", lead, email=f"{lead}@new.example", occurred_at_ms=JAN_5_MS + 1),
         ]
         for number, value in enumerate(made):
             fields = orjson.loads(value) if value != b"no event" else None
@@ -134,16 +169,14 @@ async def test_without_a_crash_every_effect_happens_once():
 
     assert 4 == len(world.topics[TOPICS.qualified])
     assert 2 == len(world.topics[TOPICS.activity_dlq])
+    assert [
+        LeadProfile(lead, email=f"{lead}@new.example", first_name="Ada", consent=True) for lead in ("u1", "u2")
+    ] == [state.of(lead_id) for lead_id, state in map(load_profile, world.contact_rows.values())]
 
 
-async def effects_of_a_whole_run(batch_size: int) -> int:
-    world = World()
-    await run(world, log(), batch_size)
-    return 1_000_000 - world.effects_left
-
-
+@pytest.mark.parametrize("contacts_first", [False, True], ids=["states first", "contact data first"])
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
-async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_size):
+async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_size, contacts_first):
     """
     Whatever effect was the last one of a life, the next life ends in the same rows, changes and qualifications.
 
@@ -152,14 +185,14 @@ async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_siz
     whole = World()
     await run(whole, log(), batch_size)
 
-    for last_effect in range(1, await effects_of_a_whole_run(batch_size)):
-        world = World(effects_left=last_effect)
+    for last_effect in range(1, 1_000_000 - whole.effects_left):
+        world = World(effects_left=last_effect, contacts_first=contacts_first)
         with pytest.raises(Crash):
             await run(world, log(), batch_size)
         world.effects_left = 1_000_000
         await run(world, log(), batch_size)
 
-        assert whole.rows == world.rows
+        assert (whole.rows, whole.contact_rows) == (world.rows, world.contact_rows)
         for topic, id_name in ((TOPICS.score_changed, "change_id"), (TOPICS.qualified, "qualification_id")):
             assert told_once(whole.topics[topic], id_name) == told_once(world.topics[topic], id_name)
         assert {r.value for r in whole.topics[TOPICS.activity_dlq]} == {
@@ -193,7 +226,7 @@ async def test_a_lease_lost_while_sending_stores_no_row():
     with pytest.raises(StreamLost):
         await pipeline(world, lost_the_second_time).handle(Batch(TOPICS.activity, 0, log()))
 
-    assert (True, {}) == (bool(world.topics), world.rows)
+    assert (True, {}, {}) == (bool(world.topics), world.rows, world.contact_rows)
 
 
 async def test_a_batch_that_changes_nothing_writes_no_row():

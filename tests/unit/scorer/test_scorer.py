@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.profiles import LeadProfile
 from pql_stream.core.transition import LeadState
 from pql_stream.errors import InvalidState
 from pql_stream.stream.names import Topics
@@ -283,3 +284,89 @@ def test_headers_without_a_value_are_carried_along(scorer):
     assert headers == list(dead[0].headers)[:3]
     assert headers == list(forwarded[0].headers)[:3]
     assert 1 == scored.counts.accepted["b"]
+
+
+def identify(offset: int = 0, lead_id: str = "u1", **given) -> Record:
+    return record(
+        native_json("identify", lead_id, **{"event_id": f"p{offset}"} | given), lead_id=lead_id, offset=offset
+    )
+
+
+def score_contacts(scorer: Scorer, records, known=None) -> Effects:
+    """One batch, of leads whose contact data is *known*."""
+    return scorer.score(Batch(TOPICS.activity, records[0].partition, records), {}.get, {}, (known or {}).get)
+
+
+def test_contact_data_of_a_batch_is_folded_onto_what_is_known(scorer):
+    """Field by field, and once a lead, however many events speak of it."""
+    known = score_contacts(scorer, [identify(phone="1", email="old@acme.example")]).profiles
+    at = JAN_5_MS + 1
+    batch = [identify(1, email="new@acme.example", occurred_at_ms=at), identify(2, title="CTO", occurred_at_ms=at)]
+
+    profiles = score_contacts(scorer, batch, known).profiles
+
+    assert {"u1": LeadProfile("u1", email="new@acme.example", phone="1", title="CTO")} == {
+        lead_id: state.of(lead_id) for lead_id, state in profiles.items()
+    }
+
+
+def test_contact_data_that_says_nothing_new_is_not_stored(scorer):
+    """A batch that is read again after its rows were stored stores none."""
+    batch = [identify(email="ada@acme.example"), identify(1, team_size=5)]
+    known = score_contacts(scorer, batch).profiles
+
+    assert {} == score_contacts(scorer, batch, known).profiles
+
+
+def test_contact_data_is_asked_for_where_an_event_may_have_some(scorer):
+    """Events of other names cost no look into the second table."""
+
+    def known(_lead_id):
+        raise AssertionError("it was asked")
+
+    value = native_json("feature_used", feature="f", email="ada@acme.example")
+    effects = scorer.score(Batch(TOPICS.activity, home("u1"), [record(value)]), {}.get, {}, known)
+
+    assert ({}, 1) == (effects.profiles, effects.counts.accepted.total())
+
+
+def test_contact_data_that_cannot_be_had_stops_the_worker(scorer):
+    """A row of a later version is no fault of the record, and makes no dead letter of it."""
+
+    def known(_lead_id):
+        raise InvalidState("of a later version", why="", what_to_do="")
+
+    with pytest.raises(InvalidState):
+        scorer.score(Batch(TOPICS.activity, home("u1"), [identify(email="a@b.example")]), {}.get, {}, known)
+
+
+def test_a_misplaced_record_leaves_its_contact_data_to_its_own_partition(scorer):
+    """It is forwarded, and counts where it arrives."""
+    elsewhere = (home("u1") + 1) % PARTITIONS
+    value = native_json("identify", email="ada@acme.example")
+
+    effects = handle(scorer, [record(value, partition=elsewhere)])
+    forwarded = handle(scorer, [record(value, topic=TOPICS.activity_rekeyed)])
+
+    assert ({}, ["u1"]) == (effects.profiles, list(forwarded.profiles))
+
+
+def test_a_record_that_is_refused_leaves_no_contact_data():
+    """A bug of ours in scoring costs the whole record, and nothing of it is kept."""
+
+    class Broken(CompiledPack):
+        def plan(self, event_name):
+            raise ZeroDivisionError(event_name)
+
+    scorer = Scorer(Broken(load_pack("pql-100")), TOPICS, PARTITIONS)
+    effects = handle(scorer, [identify(email="ada@acme.example")])
+
+    assert ({}, 1) == (effects.profiles, len(effects.dead_letters))
+
+
+def test_no_output_has_contact_data(scorer):
+    """What is told of a score names the lead and no address, also where the same event changed both."""
+    effects = handle(scorer, [identify(email="ada@acme.example", phone="0123456", team_size=9, industry="finance")])
+
+    assert 1 == len(effects.changes)
+    assert not [told for told in effects.changes if b"ada@" in (told.value or b"") or b"0123456" in (told.value or b"")]

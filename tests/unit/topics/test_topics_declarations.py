@@ -30,10 +30,16 @@ CONTRACT = {
     },
     "score-changed": {"cleanup.policy": "compact", "min.compaction.lag.ms": HOUR_MS},
     "pql-qualified": {"cleanup.policy": "delete", "retention.ms": 90 * DAY_MS},
+    "lead-profiles": {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": HOUR_MS,
+        "max.compaction.lag.ms": DAY_MS,
+        "delete.retention.ms": 30 * DAY_MS,
+    },
     "pql-score-leads-changelog": {"cleanup.policy": "compact", "min.compaction.lag.ms": HOUR_MS},
 }
 
-PII = {"product-activity", "product-activity-rekeyed", "product-activity-dlq"}
+PII = {"product-activity", "product-activity-rekeyed", "product-activity-dlq", "lead-profiles"}
 
 WRONG_FILES = {
     "no YAML": "a: b: c",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from pql_stream.errors import StreamLost
-from pql_stream.stream.transport.changelog import ChangelogWriter, Row
+from pql_stream.stream.transport.changelog import ChangelogWriter, Foreign, Row
 from pql_stream.stream.transport.producing import Span
 
 
@@ -19,6 +19,7 @@ class Log:
         self.records: list[Row] = []
         self.before_send: list[Callable[[], None]] = []
         self.batch_rows = 100
+        self.erasable = False
 
     async def send(self, partition: int, rows: Sequence[Row]) -> list[Span]:
         """Append, in batches."""
@@ -31,9 +32,10 @@ class Log:
             self.records += batch
         return spans
 
-    async def keys_between(self, partition: int, first: int, end: int) -> list[bytes]:
-        """Keys, each once."""
-        return list(dict.fromkeys(key for key, _ in self.records[first:end]))
+    async def foreign_between(self, partition: int, first: int, end: int) -> list[Foreign]:
+        """Keys, each once; a tombstone erases where the log is that of a table that lets it."""
+        erased = {key for key, row in self.records[first:end] if row is None and self.erasable}
+        return [Foreign(key, key in erased) for key in dict.fromkeys(key for key, _ in self.records[first:end])]
 
     async def end_offset(self, partition: int) -> int:
         """The length."""
@@ -212,3 +214,80 @@ async def test_a_log_that_went_back_ends_us(world):
 
     with pytest.raises(StreamLost, match="went back"):
         await world.writer.write(0, [(b"a", b"1")])
+
+
+@pytest.fixture
+def erasable(world) -> World:
+    """The owner of a partition of a table whose rows others may erase; it has two rows."""
+    world.log.erasable = True
+    return world
+
+
+async def test_a_foreign_tombstone_erases_the_row(erasable):
+    """
+    The owner takes its row away instead of writing it again, and says so by a tombstone of its own.
+    """
+    await erasable.writer.write(0, [(b"a", b"1"), (b"b", b"2")])
+    erasable.foreign((b"a", None))
+    await erasable.writer.check(0)
+
+    assert {b"b": b"2"} == erasable.store.rows == erasable.log.rows()
+    assert (b"a", None) == erasable.log.records[-1]
+    assert len(erasable.log.records) - 1 == erasable.store.offset
+
+
+async def test_a_row_that_is_written_behind_a_tombstone_is_erased_too(erasable):
+    """
+    What is being written was made of the row that is to be forgotten: it goes with it, and the rest is stored.
+    """
+    await erasable.writer.write(0, [(b"a", b"1")])
+    erasable.foreign((b"a", None))
+    await erasable.writer.write(0, [(b"a", b"11"), (b"b", b"2")])
+
+    assert {b"b": b"2"} == erasable.store.rows == erasable.log.rows()
+
+
+async def test_a_row_that_was_erased_can_be_made_anew(erasable):
+    """
+    What is written after the owner knows of the erasure stays.
+    """
+    await erasable.writer.write(0, [(b"a", b"1")])
+    erasable.foreign((b"a", None))
+    await erasable.writer.check(0)
+    await erasable.writer.write(0, [(b"a", b"new")])
+
+    assert {b"a": b"new"} == erasable.store.rows == erasable.log.rows()
+
+
+async def test_a_late_row_does_not_undo_an_erasure(erasable):
+    """
+    A zombie's row of the same key, before or behind the tombstone and in the same gap, changes nothing.
+    """
+    await erasable.writer.write(0, [(b"a", b"1")])
+    erasable.foreign((b"a", b"0"), (b"a", None), (b"a", b"0"))
+    await erasable.writer.check(0)
+
+    assert {} == erasable.store.rows == erasable.log.rows()
+
+
+async def test_an_erasure_during_the_repair_of_another_row_counts(erasable):
+    """
+    The tombstone comes between two of our writes: also what was read of the store before it goes.
+    """
+    await erasable.writer.write(0, [(b"a", b"1"), (b"b", b"2")])
+    erasable.foreign((b"a", b"0"))
+    erasable.log.before_send = [lambda: erasable.foreign((b"a", None))]
+    await erasable.writer.check(0)
+
+    assert {b"b": b"2"} == erasable.store.rows == erasable.log.rows()
+
+
+async def test_a_tombstone_in_a_table_that_nobody_may_erase_is_repaired(world):
+    """
+    There it is a zombie's like any other record.
+    """
+    await world.writer.write(0, [(b"a", b"1")])
+    world.foreign((b"a", None))
+    await world.writer.check(0)
+
+    assert {b"a": b"1"} == world.store.rows == world.log.rows()
