@@ -23,6 +23,7 @@ COMMANDS = {
     "topics": "The topics against the cluster: plan, apply, check.",
     "sinks": "Destinations: list, check, set-up.",
     "routes": "Routes: what they would make of recorded changes.",
+    "dlq": "What could not be delivered: list, show, redrive.",
     "emit": "Produce events from files to the cluster.",
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",
