@@ -5,7 +5,8 @@ import ssl
 import pytest
 
 from pql_stream.errors import InvalidSettings
-from pql_stream.ops.settings import SECRET_FILE_BYTES_MAX, Settings, load_settings, source_of
+from pql_stream.ops.secret_files import SECRET_FILE_BYTES_MAX
+from pql_stream.ops.settings import Settings, load_settings, source_of
 
 SASL = {
     "KAFKA_BOOTSTRAP_SERVERS": "b:9093",
