@@ -85,6 +85,8 @@ def names(wheel: Path) -> list[str]:
         "pql_stream/py.typed",
         "pql_stream/packs/pql-100.yaml",
         "pql_stream/packs/pql-100-linear.yaml",
+        "pql_stream/sinks/shipped_templates/sales_mail.html",
+        "pql_stream/sinks/shipped_templates/sales_slack.txt",
         "pql_stream/ops/brokers/pom.xml",
         "pql_stream/ops/demo/data/ravenstack.jsonl.gz",
         "pql_stream/ops/demo/data/LICENSE.ravenstack.txt",

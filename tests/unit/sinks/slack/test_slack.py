@@ -13,69 +13,22 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.models.metadata import Metadata
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
+from slack_world import NOW_S, TEMPLATES, item, with_options
 
 from pql_stream.core.profiles import LeadProfile
 from pql_stream.core.routes import Route
-from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
-from pql_stream.delivery.sink import Item
+from pql_stream.delivery.outcomes import Delivered, Later, Refused
 from pql_stream.errors import InvalidSettings
 from pql_stream.sinks.http import AioHttp
 from pql_stream.sinks.slack import SlackSink, SlackWebhookSink
 from pql_stream.sinks.slack_message import MESSAGE_CHARS_MAX, check_route, cut_mrkdwn, escape, message_of
 from pql_stream.sinks.template_context import TemplateSettings
-from pql_stream.sinks.template_samples import KNOWN, sample_items
 from pql_stream.sinks.templates import Templates
 from pql_stream.testing.destinations.faults import Fault
-from pql_stream.testing.destinations.slack import TOKEN, WEBHOOK_CHANNEL, WEBHOOK_PATH, FakeSlack
-
-NOW_S = 1_800_000_000.0
-TEMPLATES = Templates(TemplateSettings(crm_url="https://crm.example/leads/{lead_id}?a=1&b=2"))
+from pql_stream.testing.destinations.slack import TOKEN, WEBHOOK_CHANNEL, WEBHOOK_PATH
 
 texts = st.text(st.characters(exclude_categories=()), max_size=80)
 long_texts = st.builds(lambda text, times: text * times, texts, st.integers(1, 200))
-
-
-def item(
-    number: int = 1, profile: LeadProfile | None = KNOWN, *, is_repeat: bool = False, channel: str = "C-sales", **record
-) -> Item:
-    [known, *_] = sample_items(("pql-qualified",))
-    delivery = msgspec.structs.replace(
-        known.delivery,
-        delivery_id=f"{number:032x}",
-        options={"channel": channel},
-        record=known.delivery.record | record,
-        decided_at_ms=int(NOW_S * 1000),
-    )
-    return Item(delivery, profile, is_repeat)
-
-
-def with_options(base: Item, **options: str) -> Item:
-    return replace(base, delivery=msgspec.structs.replace(base.delivery, options=options))
-
-
-@pytest.fixture
-async def slack():
-    """A workspace."""
-    fake = FakeSlack()
-    fake.url = await fake.start()
-    yield fake
-    await fake.close()
-
-
-@pytest.fixture
-async def bot(slack):
-    """A bot in it."""
-    sink = SlackSink(TOKEN, TEMPLATES, AioHttp(), now_s=lambda: NOW_S, base_url=f"{slack.url}/api/")
-    yield sink
-    await sink.close()
-
-
-@pytest.fixture
-async def webhook(slack):
-    """An incoming webhook of it."""
-    sink = SlackWebhookSink(f"{slack.url}{WEBHOOK_PATH}", TEMPLATES, AioHttp(), now_s=lambda: NOW_S)
-    yield sink
-    await sink.close()
 
 
 def shown(message) -> str:
@@ -257,72 +210,6 @@ async def test_nothing_is_sent_while_slack_cannot_say(slack, bot, fault, outcome
 
     assert [outcome] == await bot.deliver([item(1, is_repeat=True)])
     assert 1 == len(slack.messages["C-sales"])
-
-
-@pytest.mark.parametrize(
-    ("code", "outcome"),
-    [
-        ("channel_not_found", Refused("not_found", "channel_not_found")),
-        ("not_in_channel", Refused("not_found", "not_in_channel")),
-        ("is_archived", Refused("gone", "is_archived")),
-        ("msg_too_long", Refused("too_large", "msg_too_long")),
-        ("msg_blocks_too_long", Refused("too_large", "msg_blocks_too_long")),
-        ("no_text", Refused("invalid", "no_text")),
-        ("invalid_blocks", Refused("invalid", "invalid_blocks")),
-        ("some_error_of_next_year", Refused("invalid", "some_error_of_next_year")),
-        ("invalid_auth", Later("unauthorised", "sink", detail="invalid_auth")),
-        ("token_revoked", Later("unauthorised", "sink", detail="token_revoked")),
-        ("account_inactive", Later("unauthorised", "sink", detail="account_inactive")),
-        ("missing_scope", Later("unauthorised", "sink", detail="missing_scope")),
-        ("ratelimited", Later("rate_limited", "channel", 12.0, "ratelimited")),
-        ("service_unavailable", Later("unavailable", "sink", 12.0, "service_unavailable")),
-        ("request_timeout", Later("busy", "item", detail="request_timeout")),
-        ("internal_error", Unknown("internal_error")),
-        ("fatal_error", Unknown("fatal_error")),
-        ("Ada Lovelace <ada@customer.example>", Unknown("an answer that is none of Slack's")),
-    ],
-)
-async def test_error_codes(slack, bot, code, outcome):
-    """`ok: false` comes with status 200; each code means something of its own."""
-    body = orjson.dumps({"ok": False, "error": code})
-    slack.faults.then(Fault("status", status=200, headers={"Retry-After": "12"}, body=body))
-
-    assert [outcome] == await bot.deliver([item()])
-
-
-@pytest.mark.parametrize(
-    ("status", "text", "outcome"),
-    [
-        (400, "invalid_payload", Refused("invalid", "invalid_payload")),
-        (400, "no_text", Refused("invalid", "no_text")),
-        (403, "action_prohibited", Refused("invalid", "action_prohibited")),
-        (403, "invalid_token", Later("unauthorised", "sink", detail="invalid_token")),
-        (404, "channel_not_found", Refused("not_found", "channel_not_found")),
-        (404, "no_service", Later("unauthorised", "sink", detail="no_service")),
-        (410, "channel_is_archived", Refused("gone", "channel_is_archived")),
-        (429, "rate_limited", Later("rate_limited", "channel", 12.0, "rate_limited")),
-        (500, "rollup_error", Later("unavailable", "sink", 12.0, "rollup_error")),
-        (200, "ok\n", Delivered()),
-        (200, "fine", Unknown("an answer that is none of Slack's")),
-        (204, "", Unknown("status 204")),
-        (302, "", Refused("invalid", "status 302")),
-    ],
-)
-async def test_answers_of_a_webhook(slack, webhook, status, text, outcome):
-    """A status and a word."""
-    slack.faults.then(Fault("status", status=status, headers={"Retry-After": "12"}, body=text.encode()))
-
-    assert [outcome] == await webhook.deliver([item()])
-
-
-@pytest.mark.parametrize(
-    "answer", [b"[]", b'"ok"', b"null", b'{"ok":true}', b'{"ok":true,"ts":1,"channel":2}', b"[" * 9_000]
-)
-async def test_an_answer_that_is_none_of_slacks(slack, bot, answer):
-    """Status 200 and JSON that says nothing: nobody knows."""
-    slack.faults.then(Fault("status", status=200, headers={"Content-Type": "application/json"}, body=answer))
-
-    assert [Unknown] == [type(outcome) for outcome in await bot.deliver([item()])]
 
 
 async def test_a_channel_per_item(slack, bot):
