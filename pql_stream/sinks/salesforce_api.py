@@ -19,8 +19,8 @@ _USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,12})/(\d{1,12})")
 _SOQL_ESCAPES = str.maketrans(
     {"\\": r"\\", "'": r"\'", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\b": r"\b", "\f": r"\f"}
 )
-_QUERY_CHARS_MAX = 8_000
-"""Salesforce takes URLs of 16 KiB."""
+_LIST_CHARS_MAX = 6_000
+"""Salesforce takes 16 KiB of URL and headers together; many a proxy takes 8 KiB of URL."""
 
 UNREADABLE = Unknown("an answer that cannot be read")
 
@@ -152,7 +152,7 @@ def soql_lists(values: Sequence[str]) -> Iterator[str]:
     for value in values:
         literal = soql_text(value)
         more = len(quote(literal, safe="")) + 3
-        if literals and chars + more > _QUERY_CHARS_MAX:
+        if literals and chars + more > _LIST_CHARS_MAX:
             yield f"({','.join(literals)})"
             literals, chars = [], 0
         literals.append(literal)

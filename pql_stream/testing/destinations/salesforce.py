@@ -28,7 +28,6 @@ _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _COLLECTION_MAX = 200
 _COMPOSITE_MAX = 25
-_URL_BYTES_MAX = 16_384
 _REFERENCE = re.compile(r"@\{(\w+)\.(\w+)\}")
 _HALTED = {
     "errorCode": "PROCESSING_HALTED",
@@ -165,8 +164,6 @@ class FakeSalesforce:
         if self.calls >= self.calls_max:
             return 403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
         self.calls += 1
-        if len(request.raw_path) > _URL_BYTES_MAX:
-            return 414, None
         status, reply = self._resource(request.method, path, dict(request.query), request.headers, body)
         for effect in self.org.effects:
             self.journal.accept(effect)

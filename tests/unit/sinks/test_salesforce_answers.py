@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hubspot_world import changed
+from hubspot_world import changed, qualified, repeated
 from hypothesis import given
 from hypothesis import strategies as st
 from salesforce_world import salesforce_world
@@ -185,7 +185,28 @@ def test_lists_of_any_values_fit_in_a_url(values):
     read = [parse_query(f"SELECT Id FROM Task WHERE Id IN {one}").where["Id"] for one in lists]
 
     assert values == [value for some in read for value in some]
-    assert all(len(quote(one, safe="")) < 12_000 for one in lists)
+    assert all(len(quote(one, safe="")) < 6_100 for one in lists)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"done": False, "records": [], "nextRecordsUrl": "/x"},
+        {"done": True, "records": ["x"]},
+        {"done": True},
+        [],
+    ],
+    ids=["more pages", "no record", "no records", "no page"],
+)
+async def test_a_page_that_cannot_be_read(world, page):
+    """
+    It is no "there is none": that would make a second task.
+    """
+    world.fake.faults.always = Fault("no_op", body=json.dumps(page).encode())
+
+    (outcome,) = await world.sink().deliver([repeated(qualified(1))])
+
+    assert Later("unavailable", "sink", detail="an answer that cannot be read") == outcome
 
 
 async def test_the_share_of_calls_that_is_left_is_told(world):

@@ -341,6 +341,19 @@ async def test_a_converted_lead_with_an_odd_id(world, lead_id):
     assert [Delivered(contact)] == await sink.deliver([item])
 
 
+async def test_a_converted_lead_whose_id_differs_by_case(world):
+    """
+    SOQL compares without case and finds both: only the contact that is meant is written.
+    """
+    sink = world.sink(contact_fields=SCORE_TO_CONTACT)
+    lower, upper = with_lead_id(known(1, score=91), "ada"), with_lead_id(known(1), "ADA")
+    await sink.deliver([lower, upper])
+    contacts = [world.fake.org.convert(lead_id) for lead_id in ("ada", "ADA")]
+
+    assert [Delivered(contacts[0])] == await sink.deliver([lower])
+    assert [91, None] == [world.fake.org.records["Contact"][contact].get("PQL_Score__c") for contact in contacts]
+
+
 async def test_two_leads_of_one_contact(world):
     """
     They were merged: one write, for an id must not come twice, and both are delivered.
@@ -464,7 +477,7 @@ async def test_a_lead_and_its_task_keep_their_order(world):
         qualified(1, delivery=1, score=82.5, company="Engines"),
         known(1, delivery=2, score=90),
         known(2, delivery=3, score=50),
-        replace(qualified(2, delivery=4, score=70, company="Engines")),
+        qualified(2, delivery=4, score=70, company="Engines"),
     ]
 
     outcomes = await world.sink().deliver(items)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hubspot_world import changed, qualified, repeated
+from hubspot_world import changed, qualified, repeated, with_action
 from salesforce_world import COMPOSITE, QUERY, salesforce_world, with_lead_id
 
 from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
@@ -26,14 +26,6 @@ def known(number, **fields):
 
 def kinds(outcomes):
     return [type(outcome) for outcome in outcomes]
-
-
-def as_task(item):
-    return replace(item, delivery=type(item.delivery)(**{**_fields(item.delivery), "action": "task"}))
-
-
-def _fields(delivery):
-    return {name: getattr(delivery, name) for name in delivery.__struct_fields__}
 
 
 async def test_a_lead_and_its_task_in_one_request(world):
@@ -94,7 +86,7 @@ async def test_a_task_of_a_changed_score(world):
     """
     Its tier is the one after the change.
     """
-    await world.sink().deliver([as_task(changed(1, company="Engines"))])
+    await world.sink().deliver([with_action(changed(1, company="Engines"), "task")])
 
     assert "PQL - Silver" == world.tasks()[0]["Subject"]
 
@@ -262,6 +254,21 @@ async def test_a_repeat_is_looked_for_and_found(world):
     assert [Delivered, Delivered] == kinds(outcomes[2:])
     assert [("GET", QUERY), ("POST", COMPOSITE), ("POST", COMPOSITE)] == world.paths()
     assert 4 == len(world.tasks())
+
+
+async def test_a_whole_batch_of_repeats(world):
+    """
+    Two hundred ids do not fit in one URL: two questions, and no task is made.
+    """
+    items = [known(number) for number in range(200)]
+    sink = world.sink()
+    await sink.deliver(items)
+    world.forget()
+
+    outcomes = await sink.deliver([repeated(item) for item in items])
+
+    assert [Delivered(task["Id"], was_there=True) for task in world.tasks()] == outcomes
+    assert [("GET", QUERY)] * 2 == world.paths()
 
 
 async def test_what_is_no_repeat_is_not_looked_for(world):
