@@ -1,6 +1,8 @@
 """A part of a real Redis that one test has for itself."""
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -34,3 +36,13 @@ class RedisSpace:
 def open_space(url: str) -> RedisSpace:
     """A part of the Redis at *url* that nobody else has, today or ever."""
     return RedisSpace(url, f"t{uuid.uuid4().hex[:12]}-", RedisConnection(url), Redis.from_url(url))
+
+
+@asynccontextmanager
+async def connected(url: str, answer_s_max: float = 10.0) -> AsyncIterator[RedisConnection]:
+    """A connection that is closed at the end; patient, so that a busy machine is no Redis that is away."""
+    connection = RedisConnection(url, answer_s_max=answer_s_max)
+    try:
+        yield connection
+    finally:
+        await connection.close()
