@@ -41,7 +41,12 @@ class Profiles(Protocol):
     """Contact data, as far as it was read."""
 
     def of(self, partition: int, lead_id: str) -> LeadProfile | Literal["erased"] | None:
-        """What is known of a lead of *partition*; "erased" when it asked to be forgotten."""
+        """
+        What is known of a lead of *partition*; "erased" when it asked to be forgotten.
+
+        Raises:
+            PqlError: what is there cannot be read, whatever the lead; the worker ends.
+        """
 
 
 OutcomeName = Literal["delivered", "duplicate", "later", "refused", "unknown"]

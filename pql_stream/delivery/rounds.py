@@ -26,7 +26,7 @@ from pql_stream.delivery.recording import Recorder
 from pql_stream.delivery.sink import Item
 from pql_stream.delivery.triage import Triage
 from pql_stream.delivery.verdicts import Call, Verdicts
-from pql_stream.errors import ClaimLost
+from pql_stream.errors import ClaimLost, PqlError
 from pql_stream.wire.records import SourceBatch
 
 
@@ -173,6 +173,8 @@ class Rounds:
                 return None
             item = Item(delivery, profile)
             channel = self._outlet.sink.channel_of(item)
+        except PqlError:
+            raise  # contact data that cannot be read at all: somebody must act, and no delivery is to blame
         except Exception:  # noqa: BLE001 - a bug of ours must cost one delivery, not the sink (STYLE.md 4)
             self._ports.log_bug(traceback_without_text())
             self._triage.refuse(lane, "internal_error")

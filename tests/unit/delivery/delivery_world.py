@@ -22,7 +22,7 @@ from pql_stream.delivery.outlet import Outlet
 from pql_stream.delivery.ports import DeliveryReport, Ports, SinkTopics, Stop
 from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.delivery.sink import Item, Traits
-from pql_stream.errors import LedgerAway
+from pql_stream.errors import InvalidState, LedgerAway
 from pql_stream.testing.builders import JAN_5_MS, Record
 from pql_stream.wire.deliveries import Delivery, decode_delivery, encode_delivery
 from pql_stream.wire.records import OutRecord
@@ -238,7 +238,7 @@ class World:
         self.sink = ScriptedSink(traits, self.effect)
         self.meter = Meter()
         self.alerts = Alerts()
-        self.profiles: dict[str, LeadProfile | Literal["erased", "bug"]] = {}
+        self.profiles: dict[str, LeadProfile | Literal["erased", "bug", "unreadable"]] = {}
         self.bugs: list[str] = []
         self.main: list[Record] = []
         self.parked: list[Record] = []
@@ -271,6 +271,8 @@ class World:
         profile = self.profiles.get(lead_id)
         if profile == "bug":
             raise KeyError(lead_id)
+        if profile == "unreadable":
+            raise InvalidState("a row of version 9")
         return profile
 
     def time_ms(self) -> int:

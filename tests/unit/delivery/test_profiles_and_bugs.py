@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import pytest
 from delivery_world import TOPICS, Batch, Consumer, World, delivery, with_traits
 from virtual_time import run
 
 from pql_stream.core.profiles import LeadProfile
 from pql_stream.delivery.outcomes import Later, Refused
+from pql_stream.errors import InvalidState
 from pql_stream.testing.builders import JAN_5_MS
 from pql_stream.wire.deliveries import redriven
 
@@ -83,6 +85,17 @@ def test_a_bug_costs_one_delivery_and_tells_no_text():
     assert ["d4"] == world.delivered()
     assert ["KeyError", "KeyError", "ZeroDivisionError"] == [bug.splitlines()[-1] for bug in world.bugs]
     assert not any("u1" in bug.splitlines()[-1] for bug in world.bugs)
+
+
+def test_contact_data_that_cannot_be_read_sends_nothing_to_the_dead_letters():
+    """Rows of a version that we do not know: the worker ends, and the batch is read again by one that does."""
+    world = World()
+    world.profiles["u1"] = "unreadable"
+
+    with pytest.raises(InvalidState):
+        run(world.handle(delivery(1), delivery(2, "u2")))
+
+    assert ([], ["pending"]) == (world.dead, world.states(1))
 
 
 def test_a_bug_in_a_call_of_many_costs_the_one_it_is_about():
