@@ -4,13 +4,13 @@ What the ledger writes into Redis: keys and rows, as bytes.
 No personal data is in them: a lead, an owner or a limiter's bucket stands there as a hash, since somebody's lead id
 may be an e-mail address.
 
-A row is 22 bytes and the detail; `lua/rows.lua` writes it:
+A row is 20 bytes and the detail; `lua/rows.lua` writes it:
 
 - 4 bits: version, 1
 - 1 bit: in doubt
 - 3 bits: the state's place in `STATES`
 - 1 byte: how many repeats of it were noted
-- 6 bytes: copy, which is a time in ms
+- 4 bytes: copy
 - 6 bytes: when it was claimed, in ms
 - 8 bytes: hash of the owner who claimed it last; zeros if it was never claimed
 - the rest: detail, in UTF-8
@@ -30,7 +30,7 @@ assert set(STATES) == set(get_args(State))  # noqa: S101 - a new state needs a n
 DETAIL_BYTES_MAX = 100
 """A code; what is longer is cut."""
 
-_HEAD = struct.Struct(">BB6s6s8s")
+_HEAD = struct.Struct(">BBI6s8s")
 _ID_BYTES = 16
 # Before an id that is none of ours: how many bytes to leave out. Two of them where one would make it 16 bytes long.
 _PLAIN, _PLAIN_LONGER = b"\x01", b"\x02\x00"
@@ -70,7 +70,7 @@ def unpack_row(packed: bytes, owner: str) -> Row:
         state=STATES[head % 8],
         owner=owner,
         claimed_at_ms=int.from_bytes(at_ms),
-        copy=int.from_bytes(copy),
+        copy=copy,
         in_doubt=bool(head & 8),
         detail=packed[_HEAD.size :].decode(),
     )

@@ -16,7 +16,7 @@ import msgspec
 
 from pql_stream.delivery.ledger import Ref, Row
 from pql_stream.errors import InvalidEvent
-from pql_stream.wire.deliveries import Delivery, decode_delivery, encode_delivery
+from pql_stream.wire.deliveries import Delivery, decode_delivery, encode_delivery, redriven
 from pql_stream.wire.headers import Headers
 from pql_stream.wire.records import OutRecord, SourceRecord
 
@@ -33,7 +33,8 @@ Verdict = Literal[
     "redrive", "redriven", "under_way", "delivered", "superseded", "changed_since", "dropped", "erased", "unreadable"
 ]
 """
-What is to become of a dead letter. *redriven*: it was, and a mark says so. *under_way*: a newer copy stands for it.
+What is to become of a dead letter. *redriven*: it was, and a mark says so. *under_way*: it was, says the ledger, or
+somebody is at it.
 *changed_since*: the lead has later values than this upsert. *dropped*: the lead is below the tier that it is about.
 """
 
@@ -148,7 +149,7 @@ def judge(letter: DeadLetter, row: Row, standing: Standing | None, tiers: Sequen
         return "erased"
     if row.state in {"delivered", "superseded"}:
         return row.state
-    if row.copy > delivery.copy or row.state == "sending":
+    if row.copy > delivery.last_copy or row.state in {"sending", "parked"}:
         return "under_way"
     if standing is None:
         return "redrive"
@@ -177,24 +178,12 @@ def _sequence_of(record: Mapping[str, Any], standing: Standing) -> float:
 
 
 def redriven_record(letter: DeadLetter, options: Mapping[str, Any] | None = None) -> OutRecord:
-    """
-    The copy of *letter*'s delivery for its sink's topic; the same each time. *options* instead of those it has.
-
-    Its attempts begin anew, and it takes its place behind what is there.
-    """
+    """The next copy of *letter*'s delivery, for its sink's topic: the same each time. *options* instead of its own."""
     delivery = letter.delivery
     assert delivery is not None, "an unreadable one is never redriven"  # noqa: S101 - our own mistake
-    copy = msgspec.structs.replace(
-        delivery,
-        options=delivery.options if options is None else dict(options),
-        attempts=0,
-        first_failed_at_ms=None,
-        parked_at_ms=None,
-        due_at_ms=None,
-        not_before_ms=None,
-        place=None,
-        redriven_at_ms=max(letter.died_at_ms, delivery.copy + 1),
-    )
+    copy = redriven(delivery)
+    if options is not None:
+        copy = msgspec.structs.replace(copy, options=dict(options))
     place = f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
     return OutRecord(letter.key, encode_delivery(copy), [*_others(letter.headers), (FROM_HEADER, place)])
 

@@ -107,22 +107,6 @@ async def test_an_older_copy_is_left_alone(ledger):
     assert ["first"] == await claim(ledger, Ref(ONE.delivery_id, "lead-1", 1, copy=1), at_ms=2)
 
 
-async def test_a_copy_is_a_time_in_milliseconds(ledger):
-    """
-    Copies of today are told apart and kept whole, whether they are claimed, parked or refused.
-    """
-    now = Ref(ONE.delivery_id, "lead-1", 1, copy=1_790_000_000_123)
-    later = Ref(ONE.delivery_id, "lead-1", 1, copy=1_790_000_060_123)
-    await claim(ledger, now)
-    await settle(ledger, now, "refused")
-
-    assert Row("refused", "a", 1, copy=1_790_000_000_123) == await row(ledger, now)
-    assert ["none"] == await claim(ledger, now, at_ms=2)
-    await ledger.park("topic-0", "a", [later])
-    assert Row("parked", "a", 1, copy=1_790_000_060_123) == await row(ledger, now)
-    assert ["none", "first"] == [*await claim(ledger, now, at_ms=3), *await claim(ledger, later, at_ms=3)]
-
-
 async def test_a_claim_of_what_was_being_sent_is_a_repeat(ledger):
     """
     A row that still says "sending" may have arrived: the next claim is "again", and listed.

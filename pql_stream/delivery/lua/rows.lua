@@ -1,10 +1,10 @@
--- Rows of the ledger: what `Row` of ledger.py says, in 22 bytes and the detail (redis_rows.py has the layout).
+-- Rows of the ledger: what `Row` of ledger.py says, in 20 bytes and the detail (redis_rows.py has the layout).
 -- A row is read once, changed as often as the batch asks, and written once, at the end. All are read before anything
 -- is written, so a row of another version stops a script that has done nothing yet.
 
 local PENDING, SENDING, DELIVERED, SUPERSEDED, UNKNOWN, REFUSED, PARKED = 0, 1, 2, 3, 4, 5, 6
 local VERSION = 1
-local LAYOUT, LAYOUT_BYTES = ">BBI6I6c8", 22
+local LAYOUT, LAYOUT_BYTES = ">BBI4I6c8", 20
 local NOBODY = string.rep("\0", 8)
 
 local rows, changed = {}, {}

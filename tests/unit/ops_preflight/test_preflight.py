@@ -185,3 +185,16 @@ def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path):
 
     assert "Not a directory" == caught.value.why
     assert "PQL_DATA_DIR" in caught.value.what_to_do
+
+
+def test_topics_of_sinks_are_looked_at_too():
+    """A sink whose topic is missing, or has other partitions, is told as any other topic is."""
+    of_sink = ("delivery-crm", "delivery-crm-parked", "delivery-crm-dlq")
+    present = reading("p-") | {f"p-{name}": 12 for name in of_sink}
+
+    assert ClusterShape(12, 12) == shape_of(present, "p-", of_sink)
+    with pytest.raises(BrokerError, match="a topic is missing: p-delivery-crm-parked"):
+        shape_of({name: count for name, count in present.items() if name != "p-delivery-crm-parked"}, "p-", of_sink)
+    with pytest.raises(BrokerError) as caught:
+        shape_of(present | {"p-delivery-crm-dlq": 3}, "p-", of_sink)
+    assert "product-activity has 12 partitions, but delivery-crm-dlq has 3" == caught.value.what

@@ -341,3 +341,43 @@ def test_every_setting_has_a_description():
     missing = [name for name, field in Settings.model_fields.items() if not field.description]
 
     assert [] == missing
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://:hidden@redis:6379", "it begins with none of redis://, rediss:// and unix://"),
+        ("redis://:hid/den@redis:6379", "its host, port or options cannot be read"),
+    ],
+    ids=["another scheme", "a raw slash in the password"],
+)
+def test_a_redis_that_cannot_be_is_told_without_its_password(url, why):
+    """
+    The rule is named, and nothing of the URL.
+    """
+    [problem] = problems_of({"REDIS_URL": url})
+
+    assert problem.startswith(f"REDIS_URL: {why}; write redis://user:password@host:6379/0")
+    assert "hid" not in problem
+
+
+def test_the_redis_can_come_from_a_file(tmp_path):
+    """
+    It has a password, so it is a secret as others are.
+    """
+    (tmp_path / "redis").write_text("rediss://:hidden@redis:6380/1\n")
+    settings = load_settings({"REDIS_URL_FILE": str(tmp_path / "redis")})
+
+    assert "rediss://:hidden@redis:6380/1" == settings.require_redis_url()
+    assert "hidden" not in repr(settings)
+
+
+def test_a_command_that_needs_redis_says_so():
+    """
+    The message names the variable and an example.
+    """
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings({}).require_redis_url()
+
+    assert "REDIS_URL is not set, and deliveries need a ledger" == caught.value.why
+    assert "REDIS_URL=redis://127.0.0.1:6379/0" in caught.value.what_to_do
