@@ -26,6 +26,7 @@ from pql_stream.stream.progress import ProgressReporter
 from pql_stream.stream.running import report_progress
 from pql_stream.stream.scorer import Scorer
 from pql_stream.stream.transport import (
+    STORE_URLS,
     BatchApp,
     BatchTable,
     OutputTopic,
@@ -35,8 +36,6 @@ from pql_stream.stream.transport import (
     WriterService,
     work,
 )
-
-STORES = {"memory": "pqlmemory://", "rocksdb": "pqlrocksdb://"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,7 @@ class ScoreApp(BatchApp):
             prefixed(APP_ID, settings.prefix),
             connection=settings.connection,
             settings=TransportSettings.of_session(settings.session_timeout_s, guarantee=settings.guarantee),
-            store=STORES[settings.store],
+            store=STORE_URLS[settings.store],
             datadir=str(settings.data_dir),
             consumer_group_instance_id=settings.instance_id,
         )

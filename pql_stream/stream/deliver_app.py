@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from faust.types import TP
 from faust.types.streams import StreamT
+from mode import ServiceT
 
 from pql_stream.core.routes import RecordKind, Route
 from pql_stream.delivery.breaker import Breaker
@@ -25,15 +26,17 @@ from pql_stream.delivery.dispatching import dispatch
 from pql_stream.delivery.ledger import Ledger
 from pql_stream.delivery.limits import Limiter
 from pql_stream.delivery.outlet import Outlet
-from pql_stream.delivery.ports import DeliveryMeter, Ports, Profiles, SinkTopics
+from pql_stream.delivery.ports import DeliveryMeter, Ports, SinkTopics
 from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.delivery.sink import Sink
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.metrics import PartitionMeter
-from pql_stream.stream.names import DELIVER_APP_ID, PQL_QUALIFIED, SCORE_CHANGED, prefixed
+from pql_stream.stream.names import DELIVER_APP_ID, LEAD_PROFILES, PQL_QUALIFIED, SCORE_CHANGED, prefixed
+from pql_stream.stream.profile_follower import follow_profiles
 from pql_stream.stream.progress import ProgressReporter
 from pql_stream.stream.running import report_progress
 from pql_stream.stream.transport import (
+    STORE_URLS,
     BatchApp,
     GaveWay,
     Lease,
@@ -49,6 +52,8 @@ BATCH_RECORDS_MAX = 500
 Of one batch. What is in work when a worker dies is looked at again, and a batch is done when its slowest lead is:
 smaller than for scoring, which works on a thousand times as many records.
 """
+
+_READ_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +74,16 @@ class DeliverSettings:
     """
     What the app needs to know, from settings and from the cluster.
 
-    *owner* names this process in the ledgers: no other, before or after it, has the same name. *log_bug* takes the
-    traceback of what our own code failed on.
+    *partitions* is the count of every topic keyed by lead. *owner* names this process in the ledgers: no other, before
+    or after it, has the same name. *log_bug* takes the traceback of what our own code failed on.
     """
 
     connection: Connection
     prefix: str
     routes: Sequence[Route]
     sinks: Sequence[SinkPlan]
-    profiles: Profiles
+    partitions: int
+    store: Literal["memory", "rocksdb"]
     data_dir: Path
     owner: str
     session_timeout_s: float
@@ -111,10 +117,12 @@ class DeliverApp(BatchApp):
             prefixed(DELIVER_APP_ID, settings.prefix),
             connection=settings.connection,
             settings=TransportSettings.of_session(settings.session_timeout_s, batch_records_max=BATCH_RECORDS_MAX),
+            store=STORE_URLS[settings.store],
             datadir=str(settings.data_dir),
             consumer_group_instance_id=settings.instance_id,
         )
         self._settings = settings
+        self._following = follow_profiles(self, prefixed(LEAD_PROFILES, settings.prefix), settings.partitions)
         self._outputs = _Outputs(self.writer, self.lease)
         self._progress = ProgressReporter(partitions, time.time)
         self._deliverers: dict[str, Deliverer] = {}
@@ -131,6 +139,25 @@ class DeliverApp(BatchApp):
             self._add_sink(plan, self._outlet(plan, meter))
         self.task(self._report_progress)
 
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """Contact data is followed as long as anything is delivered."""
+        return [self._following.service, *super().on_init_dependencies()]
+
+    def take_partitions(self, partitions: Collection[int]) -> None:
+        """Follow the contact data of the leads that are ours now."""
+        super().take_partitions(partitions)
+        self._following.follower.own(partitions)
+
+    async def release_partitions(self) -> None:
+        """Follow nobody's, until the next assignment."""
+        self._following.follower.own(())
+        await super().release_partitions()
+
+    @property
+    def is_ready(self) -> bool:
+        """Records are handed out, and the contact data of their leads was read."""
+        return super().is_ready and self._following.follower.caught_up
+
     def is_waiting(self, tp: TP) -> bool:
         """A destination that is away, or a delivery that is not due, holds up a partition on purpose."""
         deliverer = self._deliverers.get(tp.topic)
@@ -142,7 +169,7 @@ class DeliverApp(BatchApp):
             ledger=plan.ledger,
             limiter=plan.limiter,
             outputs=self._outputs,
-            profiles=settings.profiles,
+            profiles=self._following.follower,
             meter=meter,
             log_bug=settings.log_bug,
             monotonic_s=time.monotonic,
@@ -164,6 +191,7 @@ class DeliverApp(BatchApp):
         deliverer = Deliverer(outlet)
 
         async def handle(batch: RecordBatch) -> None:
+            await self._profiles_read(batch.partition)
             if await deliverer.handle(batch, self.giving_way) == "gave_way":
                 raise GaveWay
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
@@ -176,6 +204,19 @@ class DeliverApp(BatchApp):
 
             self._deliverers[topic] = deliverer
             self.agent(self.batch_topic(topic), name=topic)(delivering)
+
+    async def _profiles_read(self, partition: int) -> None:
+        """
+        Wait until the contact data that was there when *partition* became ours is read: what is not known then may
+        come, and is waited for by itself.
+
+        Raises:
+            GaveWay: the batch must.
+        """
+        while not self._following.follower.is_caught_up(partition):
+            if self.giving_way.is_set():
+                raise GaveWay
+            await asyncio.sleep(_READ_AGAIN_S)
 
     async def _dispatch(self, batch: RecordBatch) -> None:
         """Write the deliveries of *batch*; a repeat of it writes the same, and the ledger knows them."""

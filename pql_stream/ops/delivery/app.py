@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import structlog
 
-from pql_stream.core.profiles import LeadProfile
 from pql_stream.delivery.breaker import Breaker
 from pql_stream.delivery.outcomes import LaterReason
 from pql_stream.delivery.redis_connection import RedisConnection
@@ -62,15 +61,22 @@ async def delivering(
     redis = RedisConnection(settings.require_redis_url())
     sinks = open_sinks(config, settings.topic_prefix)
     client_config, names = settings.kafka_client_config(), tuple(config.sinks)
-    if await when_there(lambda: read_shape(client_config, settings.topic_prefix, names), stop) is None:
+    shape = await when_there(lambda: read_shape(client_config, settings.topic_prefix, names), stop)
+    if shape is None:
         return None
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)
-    return Delivering(_make_app(settings, config, sinks, redis, page), sinks, redis)
+    return Delivering(_make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions), sinks, redis)
 
 
 def _make_app(
-    settings: Settings, config: DeliveryConfig, sinks: tuple[OpenSink, ...], redis: RedisConnection, page: MetricsPage
+    settings: Settings,
+    config: DeliveryConfig,
+    sinks: tuple[OpenSink, ...],
+    redis: RedisConnection,
+    *,
+    page: MetricsPage,
+    partitions: int,
 ) -> DeliverApp:
     # Faust reads the command line when it is imported.
     sys.argv = sys.argv[:1]
@@ -83,7 +89,8 @@ def _make_app(
             prefix=prefix,
             routes=config.routes,
             sinks=[_plan(opened, redis, prefix) for opened in sinks],
-            profiles=_NoProfiles(),
+            partitions=partitions,
+            store=settings.store,
             data_dir=settings.data_dir,
             owner=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}",
             session_timeout_s=settings.session_timeout_s,
@@ -107,13 +114,6 @@ def _plan(opened: OpenSink, redis: RedisConnection, prefix: str) -> SinkPlan:
         ledger=RedisLedger(redis, prefix=prefix, sink=opened.name),
         limiter=RedisLimiter(redis, opened.rate, prefix=prefix, sink=opened.name),
     )
-
-
-class _NoProfiles:
-    """Until somebody keeps profiles."""
-
-    def of(self, partition: int, lead_id: str) -> LeadProfile | None:  # noqa: ARG002 - the port's
-        return None
 
 
 class _LogAlert:

@@ -15,6 +15,7 @@ from pql_stream.stream.transport.producing import (
     make_producer,
 )
 from pql_stream.stream.transport.settings import Guarantee, TransportSettings
+from pql_stream.stream.transport.stores import STORE_URLS
 from pql_stream.stream.transport.table import BatchTable
 from pql_stream.stream.transport.topics import BatchTopic, GaveWay, batches, work
 from pql_stream.stream.transport.transactional import TransactionalProducer
@@ -22,6 +23,7 @@ from pql_stream.stream.transport.transactions import Transaction, Transactions
 from pql_stream.wire.records import OutRecord
 
 __all__ = [
+    "STORE_URLS",
     "BatchApp",
     "BatchTable",
     "BatchTopic",

@@ -163,3 +163,6 @@ class RocksStore(rocksdb.Store):
 
 
 STORES: Mapping[str, type[MemoryStore | RocksStore]] = {"pqlmemory": MemoryStore, "pqlrocksdb": RocksStore}
+
+STORE_URLS = {"memory": "pqlmemory://", "rocksdb": "pqlrocksdb://"}
+"""How an app is told which: by the URL that Faust wants."""
