@@ -8,7 +8,7 @@ else arrives by itself, and everything once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,22 +70,22 @@ class DeliveryAccount:
     problems: tuple[str, ...]
 
     @property
-    def count(self) -> int:
-        """Deliveries that arrived by themselves."""
-        return len(self.arrivals)
+    def wanted(self) -> int:
+        """Deliveries that the routes make."""
+        return sum(one.wanted for one in self.sinks)
 
 
-def account(wanted: Wanted, effects_of: Callable[[str], Sequence[Effect]], superseded: int) -> DeliveryAccount:
-    """Hold *wanted* against the effects of each sink; *superseded* deliveries are the worker's count."""
+def account(wanted: Wanted, effects: Mapping[str, Sequence[Effect]], superseded: int) -> DeliveryAccount:
+    """Hold *wanted* against the *effects* at each sink; *superseded* deliveries are the worker's count."""
     sinks: list[SinkAccount] = []
     arrivals: list[Arrival] = []
     problems: list[str] = []
-    for sink, deliveries in sorted(wanted.by_sink.items()):
-        effects = list(effects_of(sink))
-        came = _arrivals(deliveries, effects)
+    for sink, there in effects.items():
+        deliveries = wanted.by_sink.get(sink, {})
+        came = _arrivals(deliveries, there)
         stood_for = _superseded(deliveries, came)
         missing = [one for one in deliveries.values() if one.delivery_id not in came.keys() | stood_for]
-        problems += [*_missing(sink, missing), *_surplus(sink, deliveries, effects)]
+        problems += [*_missing(sink, missing), *_surplus(sink, deliveries, there)]
         kinds = Counter(one.effect.kind for one in came.values())
         sinks.append(SinkAccount(sink, len(deliveries), kinds, len(stood_for)))
         arrivals += came.values()

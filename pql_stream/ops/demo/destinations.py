@@ -51,9 +51,9 @@ class Destinations:
     ) -> None:
         self._close()
 
-    def effects(self, sink: str) -> list[Effect]:
-        """All that the destination of *sink* has accepted."""
-        return list(self._journals[sink].effects)
+    def effects(self) -> dict[str, list[Effect]]:
+        """All that was accepted, by sink."""
+        return {sink: list(journal.effects) for sink, journal in self._journals.items()}
 
     def arrived(self) -> Iterator[tuple[str, Effect]]:
         """What has come since this was asked last, with its sink."""

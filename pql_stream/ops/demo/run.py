@@ -104,7 +104,7 @@ def run_demo(
             progress(done, len(records))
         seconds = time.monotonic() - started_at_s
         counters = worker.counters()
-        deliveries = account(wanted, destinations.effects, int(counters["pql_sink_superseded_total"]))
+        deliveries = account(wanted, destinations.effects(), int(counters["pql_sink_superseded_total"]))
         result = _result(records, player.collected, counters, deliveries, seconds)
         if keep is not None:
             list(destinations.arrived())

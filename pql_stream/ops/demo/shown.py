@@ -9,13 +9,14 @@ from email import message_from_bytes
 from email.policy import default as modern
 from typing import Any
 
+import orjson
+
 from pql_stream.ops.demo.deliveries import Arrival
 from pql_stream.testing.destinations.journal import Effect
 
 KINDS = ("contact", "task", "message", "mail", "post")
-MAIL_LINES_MAX = 9
-
-_POST_FIELDS = ("lead_id", "tier", "tier_after", "score", "score_after", "handoff", "occurred_at")
+_POST_FIELDS = ("schema", "lead_id", "tier", "tier_after", "score", "score_after", "handoff")
+"""What matters most of a published record, which is posted whole."""
 
 
 def headline(effect: Effect) -> str:
@@ -36,7 +37,7 @@ def headline(effect: Effect) -> str:
 
 
 def lines_of(effect: Effect) -> list[str]:
-    """All of it, or its beginning."""
+    """All of it; of a post what matters most."""
     return list(_WRITERS[effect.kind](effect.content))
 
 
@@ -71,16 +72,13 @@ def _mail(content: Mapping[str, Any]) -> Iterator[str]:
     mail = message_from_bytes(content["raw"], policy=modern)
     yield from (f"{name}: {mail[name]}" for name in ("From", "To", "Subject"))
     body = mail.get_body(("plain",))
-    lines = [] if body is None else body.get_content().splitlines()
-    filled = [line for line in lines if line.strip()]
-    yield from filled[:MAIL_LINES_MAX]
-    if len(filled) > MAIL_LINES_MAX:
-        yield "…"
+    if body is not None:
+        yield from body.get_content().splitlines()
 
 
 def _post(content: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{content['schema']}, signed"
-    yield ", ".join(f"{name} {_shown(content[name])}" for name in _POST_FIELDS if content.get(name) is not None)
+    known = {name: content[name] for name in _POST_FIELDS if content.get(name) is not None}
+    yield from orjson.dumps(known, option=orjson.OPT_INDENT_2).decode().splitlines()
 
 
 _WRITERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
@@ -90,10 +88,6 @@ _WRITERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "mail": _mail,
     "post": _post,
 }
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _name(content: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pql_stream.ops.demo.settings_file import CHAT, CRM, HOOK, MAIL
 from pql_stream.ops.demo.shown import examples, lines_of
 
 _QUALIFIED_SHOWN = 6
+_LINES_SHOWN = 9
 _TIERS = ("platinum", "gold", "silver", "bronze", "unqualified")
 _DESTINATIONS = {CRM: "HubSpot", CHAT: "Slack", MAIL: "E-mail", HOOK: "Webhook"}
 _TITLES = {
@@ -88,19 +89,22 @@ def _print_qualified(result: DemoResult) -> None:
 
 
 def _print_deliveries(result: DemoResult) -> None:
-    wanted = sum(one.wanted for one in result.deliveries.sinks)
-    click.secho(f"\n{wanted:,} deliveries by the routes, each arrived once (at fakes on this machine):", bold=True)
+    count = result.deliveries.wanted
+    click.secho(f"\n{count:,} deliveries by the routes, each there once (at fakes on this machine):", bold=True)
     for one in result.deliveries.sinks:
         click.echo(f"  {_DESTINATIONS[one.sink]:<9}{_arrived(one)}")
     for kind, lines in _examples(result):
-        click.secho(f"\n{_TITLES[kind]}:", bold=True)
-        for line in lines:
-            click.echo(f"  {line}".rstrip())
+        click.secho(f"\n{_TITLES[kind]}", bold=True)
+        filled = [line for line in lines if line.strip()]
+        for line in filled[:_LINES_SHOWN]:
+            click.echo(f"  {line}")
+        if len(filled) > _LINES_SHOWN:
+            click.echo("  …")
 
 
 def _arrived(one: SinkAccount) -> str:
     kinds = ", ".join(f"{count:,} {kind}s" if count != 1 else f"1 {kind}" for kind, count in one.arrived.items())
-    replaced = f"; {one.superseded:,} more contact updates came so soon that a later one replaced them"
+    replaced = f"; {one.superseded:,} earlier contact updates are in a later one"
     return kinds + (replaced if one.superseded else "")
 
 
