@@ -26,14 +26,18 @@ async def admitted(
     """
     What of *works*, of which there is at least one, is not finished.
 
-    Coalescing comes first: who carries the last values may be finished already, and older ones must not follow it.
+    What another carries is superseded before that one is tried, and though it may be finished already: were it left
+    for later, a crash could have the older values follow it. Nothing is lost by that, as both are in this batch.
     Parked deliveries are not coalesced: in between there may be others of their lead, in another batch. They may
     have changed places on their way, and are put in order.
 
     Raises:
         GivenWay: the ledger does not answer, and the batch must.
+        ClaimLost: somebody else has the partition.
     """
     together = sorted(works, key=lambda work: work.place) if are_parked else coalesced(works)
+    recorder.superseded(one for work in together for one in work.carries)
+    await recorder.report(patience)
     ledger = outlet.ports.ledger
     known = await patience.insist(lambda: ledger.look_up([work.ref for work in together]))
     left: list[Work] = []
@@ -41,7 +45,6 @@ async def admitted(
     unlisted: list[Work] = []
     for work, one in zip(together, known, strict=True):
         if one.row.is_over_for(work.delivery.copy):
-            recorder.elsewhere(work)
             continue
         left.append(work)
         if one.head is not None:

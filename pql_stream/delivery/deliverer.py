@@ -76,8 +76,7 @@ class Deliverer:
         works, unreadable = read_deliveries(batch.records, self._outlet.name)
         for one in unreadable:
             recorder.refuse_record(one.record, "invalid", one.detail)
-        if recorder.ends:
-            self._outlet.ports.meter.reported(self._outlet.name, await recorder.write(patience))
+        await recorder.report(patience)
         are_parked = batch.topic == self._outlet.topics.parked
         while works:
             patience.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pql_stream.delivery.lanes import Work
@@ -27,8 +27,6 @@ class Ends:
     dead_letters: list[OutRecord] = field(default_factory=list)
     copies: list[OutRecord] = field(default_factory=list)
     parked: list[Ref] = field(default_factory=list)
-    replaced: list[Settlement] = field(default_factory=list)
-    superseded: int = 0
     outcomes: Counter[OutcomeName] = field(default_factory=Counter)
     reasons: Counter[RefusalReason] = field(default_factory=Counter)
     delivered_s: list[float] = field(default_factory=list)
@@ -44,7 +42,7 @@ class Ends:
             delivered_s=self.delivered_s,
             dead_letters=self.reasons,
             parked=len(self.copies),
-            superseded=self.superseded,
+            superseded=sum(one.state == "superseded" for one in self.attempts),
             repeated=self.repeated,
         )
 
@@ -66,8 +64,6 @@ class Recorder:
         """The destination has it."""
         ends = self.ends
         ends.attempts.append(Settlement(work.ref, "delivered", outcome.remote_id or "", outcome.was_there))
-        # In the same step: were they left behind by a crash, their older values would go out after it.
-        ends.attempts += self.superseded(work)
         ends.outcomes["duplicate" if outcome.was_there else "delivered"] += 1
         ends.delivered_s.append((now_ms - work.delivery.decided_at_ms) / 1000)
 
@@ -90,16 +86,15 @@ class Recorder:
         """It was claimed, and nothing was sent."""
         self.ends.attempts.append(Settlement(work.ref, "pending"))
 
-    def elsewhere(self, work: Work) -> None:
-        """It was finished, or a newer copy stands for it: so it is with what it carries."""
-        self.ends.attempts += self.superseded(work)
+    def superseded(self, works: Iterable[Work]) -> None:
+        """Another carries their values: they need no attempt of their own."""
+        self.ends.attempts += [Settlement(work.ref, "superseded") for work in works]
 
     def refuse(self, work: Work, reason: RefusalReason, detail: str) -> None:
         """To the dead letters, whoever says so."""
         # Of every copy: one that was written just before a crash must not bring it back.
         ref = replace(work.ref, copy=work.delivery.last_copy)
         self.ends.refused.append(Settlement(ref, "refused", reason))
-        self.ends.refused += self.superseded(work)
         self.refuse_record(work.record, reason, detail)
 
     def refuse_record(self, record: SourceRecord, reason: RefusalReason, detail: str) -> None:
@@ -121,29 +116,29 @@ class Recorder:
         """It waits alone, as *copy*."""
         self.ends.copies.append(parked_record(copy, work))
         self.ends.parked.append(Ref(copy.delivery_id, copy.lead_id, work.place, copy.copy))
-        self.ends.replaced += self.superseded(work)
 
     def leave_unparked(self) -> None:
         """Nothing is parked that was to be."""
-        self.ends.copies, self.ends.parked, self.ends.replaced = [], [], []
+        self.ends.copies, self.ends.parked = [], []
 
-    def superseded(self, work: Work) -> list[Settlement]:
-        """What *work* carries is finished with it: it needs no attempt of its own."""
-        self.ends.superseded += len(work.carries)
-        return [Settlement(one.ref, "superseded") for one in work.carries]
-
-    async def write(self, patience: Patience) -> DeliveryReport:
+    async def report(self, patience: Patience) -> None:
         """
-        Make what was collected durable; the numbers of it.
-
-        First what attempts came to: until the ledger knows, a crash repeats them. Records go out before the ledger
-        says that they did: the other order would lose them in a crash between the two.
+        Make what was collected durable, and tell the meter of it.
 
         Raises:
             GivenWay: the ledger does not answer, and the batch must.
             ClaimLost: somebody else has the partition.
         """
-        ends, self.ends = self.ends, Ends()
+        if self.ends:
+            ends, self.ends = self.ends, Ends()
+            await self._write(ends, patience)
+            self._outlet.ports.meter.reported(self._outlet.name, ends.report())
+
+    async def _write(self, ends: Ends, patience: Patience) -> None:
+        """
+        First what attempts came to: until the ledger knows, a crash repeats them. Records go out before the ledger
+        says that they did: the other order would lose them in a crash between the two.
+        """
         outlet, partition = self._outlet, self._batch.partition
         outputs, topics, ledger = outlet.ports.outputs, outlet.topics, outlet.ports.ledger
         await self._settle(patience, ends.attempts)
@@ -151,10 +146,9 @@ class Recorder:
             await outputs.send(topics.dead_letters, partition, ends.dead_letters)
         if ends.copies:
             await outputs.send(topics.parked, partition, ends.copies)
-        await self._settle(patience, ends.refused + ends.replaced)
+        await self._settle(patience, ends.refused)
         if ends.parked:
             await patience.insist(lambda: ledger.park(self.partition, outlet.owner, ends.parked))
-        return ends.report()
 
     async def _settle(self, patience: Patience, settlements: Sequence[Settlement]) -> None:
         if settlements:

@@ -224,7 +224,6 @@ class Rounds:
         for lane, item, grant in zip(lanes, items, grants, strict=True):
             if grant == "none":
                 # Somebody parked it, or delivered it, since the batch began: what was known of its lead is old.
-                self._recorder.elsewhere(lane.first)
                 self._moved.add(lane.first.delivery.lead_id)
                 self._lanes.advance(lane)
                 continue
@@ -286,8 +285,7 @@ class Rounds:
     async def _flush(self) -> None:
         """Write what came of deliveries, and see which of the next may be tried."""
         while True:
-            if self._recorder.ends:
-                self._ports.meter.reported(self._outlet.name, await self._recorder.write(self._patience))
+            await self._recorder.report(self._patience)
             if not self._lanes.unchecked:
                 break
             await self._check()
@@ -316,7 +314,6 @@ class Rounds:
             delivery = lane.first.delivery
             is_head = one.head in (None, delivery.delivery_id)
             if one.row.is_over_for(delivery.copy):
-                self._recorder.elsewhere(lane.first)
                 self._lanes.advance(lane)
             elif is_head and self._ports.time_ms() >= (delivery.not_before_ms or 0):
                 self._lanes.make_ready(lane)
@@ -334,7 +331,7 @@ class Rounds:
         # would wait beside what that one does.
         self._recorder.leave_unparked()
         with suppress(GivenWay, ClaimLost):
-            self._ports.meter.reported(self._outlet.name, await self._recorder.write(self._patience))
+            await self._recorder.report(self._patience)
 
     async def _let_go(self) -> None:
         """Leave nothing behind: neither calls, when this task was cancelled, nor permits."""

@@ -44,10 +44,11 @@ def known_fields(kind: RecordKind, pack: ModelPack) -> dict[str, KnownField]:
         handoffs = tuple(dict.fromkeys(tier.handoff for tier in pack.tiers if tier.handoff is not None))
         profile = {f"profile.{name}": KnownField("any") for name in pack.profile}
         return fields | {"handoff": KnownField("text", handoffs)} | profile
+    words = {feature.name: tuple(sorted(feature.words)) for feature in pack.features}
     fields |= {f"groups.{group.name}": KnownField("number") for group in pack.groups}
     for rule in pack.rules:
         fields[f"points.{rule.name}"] = KnownField("number")
-        fields |= dict(_inputs(rule, f"input.{rule.name}"))
+        fields |= dict(_inputs(rule, f"input.{rule.name}", words))
     return fields
 
 
@@ -75,17 +76,17 @@ def _known(annotation: Any) -> Any:  # noqa: ANN401 - an annotation
     return annotation
 
 
-def _inputs(rule: Rule, path: str) -> Iterator[tuple[str, KnownField]]:
-    """What *rule* looks at, as `core.scoring` shows it."""
+def _inputs(rule: Rule, path: str, words: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, KnownField]]:
+    """What *rule* looks at, as `core.scoring` shows it; *words*: those that a feature can be, () for any."""
     match rule:
         case GreatestRule():
             for part in rule.of:
-                yield from _inputs(part, f"{path}.{'_'.join(reads_of(part))}")
+                yield from _inputs(part, f"{path}.{'_'.join(reads_of(part))}", words)
         case LinearRule() if len(rule.points_each) > 1:
             for name, _ in rule.points_each:
                 yield f"{path}.{name}", KnownField("number")
         case WordsRule():
-            yield path, KnownField("text")
+            yield path, KnownField("text", words[rule.input])
         case FlagRule():
             yield path, KnownField("flag")
         case _:

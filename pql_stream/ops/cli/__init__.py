@@ -24,6 +24,7 @@ COMMANDS = {
     "topics": "The topics against the cluster: plan, apply, check.",
     "sinks": "Destinations: list, check, set-up.",
     "routes": "Routes: what they would make of recorded changes.",
+    "dlq": "What could not be delivered: list, show, redrive.",
     "emit": "Produce events from files to the cluster.",
     "erase": "Erase the contact data of a lead.",
     "simulate": "Seeded trial users as events on stdout.",

@@ -132,7 +132,7 @@ def _options(given: Mapping[str, Any], path: str) -> tuple[Options, list[str]]:
     problems: list[str] = []
     for name, value in given.items():
         if isinstance(value, Mapping):
-            options[name] = {key: str(inner) for key, inner in value.items()}
+            options[name] = {key: inner for key, inner in value.items() if isinstance(inner, str)}
             wrong = [key for key, inner in value.items() if not isinstance(inner, str)]
             problems += [f"{path}.{name}.{key}: {wrong_type(value[key], 'a text')}" for key in wrong]
         elif isinstance(value, str | int | float) and not isinstance(value, bool):

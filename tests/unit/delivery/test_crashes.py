@@ -38,7 +38,7 @@ class Story:
     repeatable: bool
     looks: bool
     batch_max: int
-    read_max: int
+    reads: list[int]
 
 
 stories = st.builds(
@@ -52,7 +52,7 @@ stories = st.builds(
     repeatable=st.booleans(),
     looks=st.booleans(),
     batch_max=st.sampled_from([1, 3]),
-    read_max=st.integers(1, 5),
+    reads=st.lists(st.integers(1, 5), min_size=1, max_size=3),
 )
 
 
@@ -61,7 +61,7 @@ def told(story: Story) -> World:
     world = World(with_traits(repeatable=story.repeatable, batch_max=story.batch_max))
     world.sink.looks = story.looks
     world.sink.channels = {"u1": "c1"}
-    consumer = Consumer(story.read_max)
+    consumer = Consumer()
     for number, (lead_id, action) in enumerate(story.deliveries, 1):
         world.add(delivery(number, lead_id, action))
         world.sink.script[f"d{number}"] = deque(story.scripts[number - 1])
@@ -75,6 +75,8 @@ def told(story: Story) -> World:
     deaths, stops = list(story.deaths), list(story.stops)
     is_done = False
     while not is_done:
+        # What one worker read as one batch, the next may read as two.
+        consumer.batch_max = story.reads[world.lives % len(story.reads)]
         world.effects_left = deaths.pop() if deaths else 1_000_000
         try:
             is_done = run(live())

@@ -109,6 +109,22 @@ def test_conditions_see_what_a_rule_looked_at():
     ]
 
 
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (Condition("score", at_least=60, below=70), [False, True, False]),
+        (Condition("score", at_least=60), [False, True, True]),
+        (Condition("ready", at_least=0), [False, False, False]),
+        (Condition("tier", one_of=(None,)), [True, True, True]),
+        (Condition("ready", one_of=(1,)), [False, False, False]),
+        (Condition("score", one_of=(65,), below=70), [False, True, False]),
+    ],
+)
+def test_a_condition_is_about_one_field(condition, holds):
+    """A half-open range, one of some values of the same type; what is absent meets only None."""
+    assert holds == [condition.holds({"score": score, "ready": True}) for score in (59.9, 65, 70)]
+
+
 def test_a_bug_costs_one_record(monkeypatch):
     """Our code fails on one record: it is told without its text, the next goes on."""
     real = dispatching.fields_of

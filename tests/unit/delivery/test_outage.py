@@ -16,7 +16,7 @@ DAY_S = 86_400.0
 
 def test_a_day_without_the_destination_costs_time_and_nothing_else():
     """
-    Twenty-four hours of refused connections over a backlog of two thousand.
+    Twenty-four hours of refused connections over a backlog of a thousand.
 
     A try a minute, nothing parked, nothing given up; then everything within the rate limit, in order per lead.
     """
@@ -29,16 +29,16 @@ def test_a_day_without_the_destination_costs_time_and_nothing_else():
 
     world.sink.always = away_for_a_day
     world.sink.health = Later("not_connected")
-    world.add(*(delivery(number, f"u{number % 300}") for number in range(1, 2_001)))
+    world.add(*(delivery(number, f"u{number % 300}") for number in range(1, 1_001)))
 
     assert run(Consumer(batch_max=500).live(world, asyncio.Event()))
 
     tries = [at_s for at_s in times_s if at_s < DAY_S]
     after = [at_s for at_s in times_s if at_s >= DAY_S]
     assert DAY_S / 60 < len(tries) < 3 * DAY_S / 60
-    assert ([], [], 2_000) == (world.parked, world.dead, len(after))
+    assert ([], [], 1_000) == (world.parked, world.dead, len(after))
     assert min(late - early for early, late in zip(after, after[100:], strict=False)) > 10.0 - 1e-6
-    assert after[-1] - DAY_S < 60 + 2_000 / 10 + 10
+    assert after[-1] - DAY_S < 60 + 1_000 / 10 + 10
     by_lead = defaultdict(list)
     for effect in world.sink.effects:
         by_lead[effect.lead_id].append(int(effect.delivery_id[1:]))
@@ -66,7 +66,7 @@ def test_one_dead_sink_delays_no_other():
     """Two sinks' batches beside each other: the living one is done as fast as ever."""
     dead, alive = World(), World()
     dead.sink.health = Later("not_connected")
-    dead.sink.always = lambda _item: Later("not_connected") if dead.now_s() < DAY_S else None
+    dead.sink.always = lambda _item: Later("not_connected") if dead.now_s() < DAY_S / 8 else None
 
     async def play() -> tuple[float, float]:
         loop = asyncio.get_running_loop()
@@ -81,5 +81,5 @@ def test_one_dead_sink_delays_no_other():
 
     dead_s, alive_s = run(play())
 
-    assert dead_s >= DAY_S
+    assert dead_s >= DAY_S / 8
     assert alive_s < 2.0

@@ -195,6 +195,21 @@ def test_an_older_copy_is_dropped():
     assert ([1, 2, 3], 1) == ([copy.parks for copy in world.copies()], len(world.sink.calls))
 
 
+def test_a_copy_from_before_a_crash_does_not_bring_a_dead_letter_back():
+    """It was parked, the ledger never heard of it, and the record before it, read again, was refused."""
+    world = World()
+    world.sink.script["d1"] = deque([Refused("invalid")])
+    world.parked = [record(delivery(1, parks=1, place=0), 0, TOPICS.parked)]
+
+    async def play() -> None:
+        await world.handle(delivery(1))
+        await world.read_parked()
+
+    run(play())
+
+    assert ([["d1"]], ["refused"]) == (world.sink.calls, world.states(1))
+
+
 def test_a_refused_delivery_comes_back_only_when_it_is_redriven():
     """Read again, a refused delivery is skipped; redriven, it is tried."""
     world = World()
@@ -260,7 +275,7 @@ def test_a_sink_that_is_not_well_is_waited_for(health):
     """The same when the sink cannot be asked either: it is an outage, and nothing is parked."""
     world = World()
     world.sink.health = health
-    world.sink.always = lambda _item: Later("unavailable") if world.now_s() < 50_000 else None
+    world.sink.always = lambda _item: Later("unavailable") if world.now_s() < 5_000 else None
 
     run(world.handle(delivery(1, "u1"), delivery(2, "u2")))
 

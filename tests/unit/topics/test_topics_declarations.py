@@ -4,7 +4,7 @@ import pytest
 
 from pql_stream.errors import InvalidInput
 from pql_stream.ops.topics.declarations import load_declarations
-from pql_stream.stream.names import APP_ID, CO_PARTITIONED, TOPICS
+from pql_stream.stream.names import APP_ID, CO_PARTITIONED, TOPICS, sink_topics
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -38,6 +38,9 @@ CONTRACT = {
     },
     "pql-score-leads-changelog": {"cleanup.policy": "compact", "min.compaction.lag.ms": HOUR_MS},
 }
+
+# Of each sink.
+SINK_CONTRACT = {"cleanup.policy": "delete", "retention.ms": 30 * DAY_MS, "max.message.bytes": 2 * MIB}
 
 PII = {"product-activity", "product-activity-rekeyed", "product-activity-dlq", "lead-profiles"}
 
@@ -82,6 +85,56 @@ def test_each_topic_says_what_it_is(declared):
     assert {"description", "owner", "key", "schema", "pii"} == set(declared.annotations)
     assert ("yes" if declared.name in PII else "no") == declared.annotations["pii"]
     assert ("lead id" if declared.name in CO_PARTITIONED else "as received") == declared.annotations["key"]
+
+
+def test_each_sink_has_three_topics():
+    """
+    Its deliveries, those that wait and those that died: all keyed by lead, as the code calls them.
+    """
+    plain = {declared.name for declared in load_declarations()}
+    of_sinks = [one for one in load_declarations(sinks=["crm", "Team-2"]) if one.name not in plain]
+
+    names = {sink: sink_topics(sink, "") for sink in ("crm", "Team-2")}
+    assert {name for topics in names.values() for name in (topics.deliveries, topics.parked, topics.dead_letters)} == {
+        declared.name for declared in of_sinks
+    }
+    assert "delivery-crm-parked" == names["crm"].parked
+    assert "p-delivery-crm-dlq" == sink_topics("crm", "p-").dead_letters
+    assert {True} == {declared.keyed for declared in of_sinks}
+    assert {12} == {declared.partitions for declared in of_sinks}
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [one for one in load_declarations(sinks=["crm"]) if one.name.startswith("delivery-crm")],
+    ids=lambda one: one.name,
+)
+def test_topics_of_sinks_are_those_of_the_design(declared):
+    """
+    Thirty days, records as large as a published one and what is around it, no personal data.
+    """
+    assert {key: str(value) for key, value in SINK_CONTRACT.items()} == declared.config
+    assert {
+        "owner": "delivery",
+        "key": "lead id",
+        "schema": "delivery/1",
+        "pii": "no",
+    } == {name: text for name, text in declared.annotations.items() if name != "description"}
+    assert "SINK" not in declared.name
+
+
+def test_a_sink_with_other_partitions_is_refused(tmp_path):
+    """
+    Dispatching keeps partition numbers, so a sink's topics have as many as the others.
+    """
+    declare(tmp_path, "score-changed", 12)
+    declare(tmp_path, "delivery-SINK-dlq", 6)
+
+    with pytest.raises(InvalidInput) as refused:
+        load_declarations(tmp_path, sinks=["crm"])
+
+    assert "delivery-crm-dlq has 6, score-changed has 12" == refused.value.why
+    assert ["score-changed"] == [declared.name for declared in load_declarations(tmp_path)]
 
 
 def test_the_changelog_has_the_name_that_faust_gives_it():
