@@ -24,7 +24,9 @@ def headline(effect: Effect) -> str:
     content = effect.content
     match effect.kind:
         case "contact":
-            return f"contact {_name(content)}: {content.get('lead_score', '?')} points"
+            # One that a task brought along says who the lead is, and nothing of its score.
+            score = content.get("lead_score")
+            return f"contact {_name(content)}" + (f": {score} points" if score else "")
         case "task":
             return f"task: {content['hs_task_subject']}"
         case "message":

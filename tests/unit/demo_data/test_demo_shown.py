@@ -42,6 +42,7 @@ CHANGE = {"schema": "score-changed/1", "lead_id": "me", "tier_after": "unqualifi
     ("kind", "content", "line", "lines"),
     [
         ("contact", CONTACT, "contact Ada Becker: 86 points", ["Ada Becker <ada@example.com>", "lead_score 86"]),
+        ("contact", {"pql_user_id": "u1"}, "contact u1", ["u1 <>", ""]),
         (
             "task",
             TASK,
@@ -76,7 +77,7 @@ CHANGE = {"schema": "score-changed/1", "lead_id": "me", "tier_after": "unqualifi
             ],
         ),
     ],
-    ids=["contact", "task", "message", "mail", "post"],
+    ids=["contact", "contact_of_a_task", "task", "message", "mail", "post"],
 )
 def test_an_effect_is_shown_as_its_reader_sees_it(kind, content, line, lines):
     """
