@@ -25,6 +25,9 @@ HOSTILE = {
     "PQL_PACK": "no-such-pack",
     "PQL_NO_SUCH_SETTING": "1",
     "PQL_HTTP_PORT": "1",
+    "PQL_CONFIG": "no-such-file.toml",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "DEMO_HUBSPOT_KEY": "of-somebody-else",
     "http_proxy": "http://127.0.0.1:1",
 }
 """An environment that belongs to another cluster, and would stop a worker."""
@@ -44,6 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Pa
     def run(*options: str) -> tuple[Path, str, str]:
         if options not in done:
             place = tmp_path_factory.mktemp("demo")
+            (place / "pql.toml").write_text("the settings file of another cluster")
             process = subprocess.run(
                 [*DEMO, *options],
                 cwd=place,
@@ -86,11 +90,11 @@ class Running:
         """The lines that it tells to type in another terminal."""
         return re.findall(r"^ {6}(\S.*)$", self.stderr, re.MULTILINE)
 
-    def children(self) -> list[int]:
+    def children(self) -> dict[int, str]:
         """The processes that it started and that still run."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-        pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
-        return [pid for pid, parent in pairs if parent == self.process.pid]
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        rows = (line.split(maxsplit=2) for line in listed.stdout.splitlines())
+        return {int(pid): command for pid, parent, command in rows if int(parent) == self.process.pid}
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def keep(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
     def start(*options: str, **given: str) -> Running:
         started.append(Running(tmp_path, *options, **given))
-        started[-1].wait_for("Ctrl-C ends both.")
+        started[-1].wait_for("Ctrl-C ends everything.")
         return started[-1]
 
     yield start
@@ -150,6 +154,28 @@ def test_the_account_adds_up(finished):
     assert len(events) == result["sent"] - result["skipped"]
 
 
+def test_every_delivery_is_accounted_for(finished):
+    """
+    Each sink has what the routes take of the qualifications, once: all at the webhook, silver and better as tasks,
+    gold and platinum by mail, platinum in Slack; and of each lead that was updated in HubSpot, one contact update that
+    has come or stands in a later one's place.
+    """
+    _, stdout, _ = finished("--json")
+    result = json.loads(stdout)
+    tiers = Counter(one["tier"] for one in result["qualifications"])
+    sinks = result["deliveries"]
+    tasks = tiers["silver"] + tiers["gold"] + tiers["platinum"]
+    crm = sinks["crm"]
+
+    assert {"wanted": tiers.total(), "arrived": {"post": tiers.total()}, "superseded": 0} == sinks["hook"]
+    assert {"mail": tiers["gold"] + tiers["platinum"]} == sinks["mail"]["arrived"]
+    assert {"message": tiers["platinum"]} == sinks["chat"]["arrived"]
+    assert tasks == crm["arrived"]["task"] > 0
+    assert crm["wanted"] == tasks + crm["arrived"]["contact"] + crm["superseded"]
+    assert ["contact", "task", "message", "mail", "post"] == list(result["examples"])
+    assert "Subject: Platinum lead: Company 7, 95 points" in result["examples"]["mail"]
+
+
 def test_the_text_is_plain_where_it_is_no_terminal(finished):
     """
     No colour and no progress bar in a pipe (stderr is empty), and what a newcomer looks for is there.
@@ -158,7 +184,13 @@ def test_the_text_is_plain_where_it_is_no_terminal(finished):
 
     assert "\x1b" not in stdout
     assert "" == stderr
-    for told in ("refused, untouched on product-activity-dlq:", "leads by tier", "ready for sales", "Try next"):
+    for told in (
+        "refused, untouched on product-activity-dlq:",
+        "leads by tier",
+        "ready for sales",
+        "A mail to sales",
+        "Try next",
+    ):
         assert told in stdout
 
 
@@ -194,18 +226,24 @@ def test_explain_answers_for_any_lead_of_the_demo(finished):
     assert {lead: scores[lead]["tier"] for lead in last} == {lead: one["tier"] for lead, one in last.items()}
 
 
-def test_own_events_can_be_emitted_and_explained(keep, tmp_path):
+def test_own_events_can_be_emitted_explained_and_are_delivered(keep, tmp_path):
     """
-    The printed commands, in one shell: the event is acknowledged, and the score of the lead is there as
-    soon as `explain` looks a few times; also where the shell has settings of another cluster.
+    The printed commands, in one shell: the event is acknowledged, the score of the lead is there as soon as `explain`
+    looks a few times, and the demo tells that the webhook has it; also where the shell has settings of another
+    cluster.
     """
     running = keep(**HOSTILE)
-    *preparing, emitting, explaining = running.commands()
+    *preparing, emitting, explaining, simulating = running.commands()
     script = "\n".join([*preparing, emitting, f"for i in 1 2 3 4 5 6 7 8 9; do {explaining} && break; done"])
     done = shell(script, tmp_path, **HOSTILE)
 
     assert "1 event acknowledged by product-activity" in done.stderr
     assert (0, "me: 5 points") == (done.returncode, done.stdout[: len("me: 5 points")])
+    running.wait_for("arrived at hook: score-changed of me: unqualified, 5 points")
+
+    assert 0 == shell("\n".join([*preparing, simulating]), tmp_path, **HOSTILE).returncode
+    for told in ("arrived at crm: task: PQL - Platinum", "arrived at chat: message", "arrived at mail: mail to sales"):
+        running.wait_for(told)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -219,15 +257,15 @@ def test_a_signal_ends_everything(keep, number):
     code = running.process.wait(WAIT_S)
 
     assert 0 == code
-    assert 2 == len(children)  # the worker and its watchdog
+    assert 4 == len(children)  # the worker, Redis, and a watchdog for each
     assert all(has_ended(pid) for pid in children)
     assert "Traceback" not in running.stderr
     assert "sent" in json.loads((running.place / "stdout").read_text())
 
 
-def test_a_killed_demo_leaves_no_worker(keep):
+def test_a_killed_demo_leaves_nothing(keep):
     """
-    kill -9 of the demo ends the worker too, although nobody can tell it.
+    kill -9 of the demo ends the worker and Redis too, although nobody can tell them.
     """
     running = keep()
     children = running.children()
@@ -242,13 +280,13 @@ def test_a_worker_that_dies_ends_the_demo_with_its_reason(keep):
     The demo notices by itself: exit 1, with the worker's code and the end of its log.
     """
     running = keep()
-    worker = min(running.children())  # started before its watchdog
+    [worker] = [pid for pid, command in running.children().items() if command.endswith("pql_stream worker")]
     os.kill(worker, signal.SIGKILL)
     code = running.process.wait(WAIT_S)
 
     assert 1 == code
     assert "Error: the worker ended with code -9" in running.stderr
-    assert "worker_starting" in running.stderr
+    assert '"timestamp": ' in running.stderr
     assert "Traceback" not in running.stderr
 
 

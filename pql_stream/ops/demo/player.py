@@ -2,7 +2,7 @@
 Plays records to a worker and collects what it writes.
 
 The embedded broker drops what lies 5 MB behind, read or not. So records go out in rounds, and a round
-begins when the worker has committed the one before and its outputs are collected.
+begins when the worker has scored and delivered the one before and committed that, and its outputs are collected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from pql_stream.errors import BrokerError
+from pql_stream.ops.demo.deliveries import Wanted
 from pql_stream.ops.demo.records import DemoRecord
-from pql_stream.stream.names import APP_ID, Topics
+from pql_stream.ops.demo.settings_file import SINKS
+from pql_stream.stream.names import APP_ID, DELIVER_APP_ID, Topics, sink_topics
 from pql_stream.stream.partitioner import partition_of
 
 ROUND_BYTES = 2_000_000
@@ -42,18 +44,21 @@ class Player:
     """
     Feeds the topics of the broker at *bootstrap*, each with *partitions*.
 
-    *alive* is asked while waiting; it raises when there is no worker to wait for any more.
+    *wanted* is told of what the worker publishes. *alive* is asked while waiting; it raises when there is no worker to
+    wait for any more.
     """
 
-    def __init__(self, bootstrap: str, partitions: int, alive: Callable[[], None]) -> None:
+    def __init__(self, bootstrap: str, partitions: int, wanted: Wanted, alive: Callable[[], None]) -> None:
         self.sent = 0
         self.collected = Collected()
+        self._wanted = wanted
         self._topics = Topics.under("")
         self._partitions = partitions
         self._alive = alive
         common = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._producer = Producer({**common, "linger.ms": 5, "message.max.bytes": 4_000_000})
-        self._group = Consumer({**common, "group.id": APP_ID, "enable.auto.commit": False})
+        self._scoring = Consumer({**common, "group.id": APP_ID, "enable.auto.commit": False})
+        self._delivering = Consumer({**common, "group.id": DELIVER_APP_ID, "enable.auto.commit": False})
         self._outputs = Consumer({**common, "group.id": "pql-demo", "enable.auto.commit": False})
         # Topic and partition -> the offset up to which its records are collected.
         self._collected_up_to = {
@@ -65,8 +70,8 @@ class Player:
 
     def close(self) -> None:
         """Disconnect."""
-        self._group.close()
-        self._outputs.close()
+        for consumer in (self._scoring, self._delivering, self._outputs):
+            consumer.close()
 
     def play(self, records: Iterable[DemoRecord]) -> Iterator[int]:
         """Send *records*; after each round that the worker is through with, the number of records so far."""
@@ -104,19 +109,31 @@ class Player:
                 )
 
     def _is_committed(self) -> bool:
-        """Is all of both input topics done? The second is filled from the first, so it is asked later."""
-        for topic in (self._topics.activity, self._topics.activity_rekeyed):
-            parts = [TopicPartition(topic, partition) for partition in range(self._partitions)]
-            for part in self._group.committed(parts, timeout=_ANSWER_S):
-                _, end = self._group.get_watermark_offsets(part, timeout=_ANSWER_S)
-                if end > max(part.offset, 0):
-                    return False
+        """Is all that anybody works on done? What is filled from another topic is asked for after that."""
+        topics = self._topics
+        scored = (topics.activity, topics.activity_rekeyed)
+        queues = [sink_topics(sink, "") for sink in SINKS]
+        delivered = (topics.score_changed, topics.qualified, *(one.deliveries for one in queues))
+        # What is parked may be parked again: once its topic is done, so is the one that it came from.
+        parked = tuple(one.parked for one in queues)
+        return (
+            all(self._is_done(self._scoring, topic) for topic in scored)
+            and all(self._is_done(self._delivering, topic) for topic in delivered)
+            and all(self._is_done(self._delivering, topic) for topic in parked)
+        )
+
+    def _is_done(self, group: Consumer, topic: str) -> bool:
+        parts = [TopicPartition(topic, partition) for partition in range(self._partitions)]
+        for part in group.committed(parts, timeout=_ANSWER_S):
+            _, end = group.get_watermark_offsets(part, timeout=_ANSWER_S)
+            if end > max(part.offset, 0):
+                return False
         return True
 
     def _is_collected(self) -> bool:
         for (topic, partition), offset in self._collected_up_to.items():
             # Not by the consumer of the outputs: the answer would stand in line behind its waiting fetch.
-            _, end = self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
+            _, end = self._scoring.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)
             if end > offset:
                 return False
         return True
@@ -135,7 +152,9 @@ class Player:
             return
         record = orjson.loads(value or b"")
         if topic == self._topics.qualified:
+            self._wanted.take("pql-qualified", record)
             self.collected.qualifications.append(record)
         else:
+            self._wanted.take("score-changed", record)
             self.collected.changes += 1
             self.collected.scores[record["lead_id"]] = record

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ START_S_MAX = 60.0
 STOP_S_MAX = 20.0
 _POLL_S = 0.05
 _LOG_LINES_SHOWN = 10
+_OTHERS = ("KAFKA_", "PQL_", "REDIS_")
+"""How the names of settings begin: ours are about another cluster, and a Redis that is not the demo's."""
 _AGAIN = "run the demo again; if it stays so, please report it with these lines"
 
 
@@ -30,14 +33,16 @@ class WorkerProcess:
     """
     `pql-stream worker` on the broker at *bootstrap*, with its log and state in *directory*.
 
-    It ends with this process, however that ends. The settings in our own environment are not for it.
+    *given* is what else its environment says. It ends with this process, however that ends. The settings in our own
+    environment are not for it.
     """
 
-    def __init__(self, bootstrap: str, directory: Path) -> None:
+    def __init__(self, bootstrap: str, directory: Path, given: Mapping[str, str]) -> None:
         self._log = directory / "worker.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "PQL_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         environ = {
             **kept,
+            **given,
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "PQL_DATA_DIR": str(directory / "state"),
             "PQL_STORE": "memory",

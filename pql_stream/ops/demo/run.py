@@ -1,24 +1,38 @@
-"""The demo: an embedded broker, the real worker, real input, and at the end the proof that nothing was lost."""
+"""
+The demo: an embedded Kafka and Redis, the real worker, real input, fakes of where it delivers to, and at the end the
+proof that nothing was lost, neither on the way in nor on the way out.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.routes import Route
 from pql_stream.errors import InvalidInput, PqlError
 from pql_stream.ops.brokers.embedded import EmbeddedKafka
+from pql_stream.ops.brokers.redis import EmbeddedRedis
+from pql_stream.ops.delivery.checks import set_up_sinks
+from pql_stream.ops.delivery.config import load_config
+from pql_stream.ops.delivery.sinks import open_sinks
+from pql_stream.ops.demo.deliveries import DeliveryAccount, Wanted, account
+from pql_stream.ops.demo.destinations import Destinations
 from pql_stream.ops.demo.player import Collected, Player
 from pql_stream.ops.demo.process import WorkerProcess
 from pql_stream.ops.demo.records import Chapter, DemoRecord, demo_records, refusals_expected, skips_expected
+from pql_stream.ops.demo.settings_file import SINKS, SettingsFile, write_settings_file
+from pql_stream.ops.settings import Settings
 from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Rejected, Replayer
-from pql_stream.stream.names import PRODUCT_ACTIVITY, TOPICS
+from pql_stream.stream.names import PRODUCT_ACTIVITY, TOPICS, sink_topics
+from pql_stream.testing.destinations.journal import Effect
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
 
@@ -40,10 +54,23 @@ class DemoResult:
     scores: Mapping[str, dict[str, Any]]
     chapters: Mapping[str, Chapter]
     qualifications: list[dict[str, Any]]
+    deliveries: DeliveryAccount
 
     def tiers(self, chapter: Chapter) -> Counter[str]:
         """Leads by tier, of one chapter."""
         return Counter(fields["tier"] for lead, fields in self.scores.items() if self.chapters[lead] == chapter)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    A demo that runs on. *check_worker* raises when the worker has ended, *arrived* gives what the destinations have
+    accepted since it was asked last, with the name of the sink.
+    """
+
+    bootstrap: str
+    check_worker: Callable[[], None]
+    arrived: Callable[[], Iterator[tuple[str, Effect]]]
 
 
 def run_demo(
@@ -51,40 +78,69 @@ def run_demo(
     quick: bool,
     progress: Callable[[int, int], None],
     events_file: Path,
-    keep: Callable[[DemoResult, str, Callable[[], None]], None] | None,
+    keep: Callable[[DemoResult, Kept], None] | None,
 ) -> DemoResult:
     """
     Play the demo. *progress* hears (records done, records in all); *events_file* gets the lines that were
-    played, for other commands to try on. *keep*, if any, is called while everything still runs: with the
-    result, the broker's address, and a function that raises when the worker has ended.
+    played, for other commands to try on. *keep*, if any, is called while everything still runs.
 
     Raises:
         PqlError: it did not run, or its account does not add up.
     """
     records = list(demo_records(quick=quick))
     _write_events(records, events_file)
-    with (
-        tempfile.TemporaryDirectory(prefix="pql-demo-") as directory,
-        EmbeddedKafka(dict.fromkeys(TOPICS, PARTITIONS)) as broker,
-        WorkerProcess(broker.bootstrap, Path(directory)) as worker,
-    ):
-        player = Player(broker.bootstrap, PARTITIONS, worker.check)
-        try:
-            started_at_s = time.monotonic()
-            for done in player.play(records):
-                progress(done, len(records))
-            seconds = time.monotonic() - started_at_s
-            result = _result(records, player.collected, worker.counters(), seconds)
-            if keep is not None:
-                keep(result, broker.bootstrap, worker.check)
-        finally:
-            player.close()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pql-demo-")))
+        broker = stack.enter_context(EmbeddedKafka(dict.fromkeys(_topics(), PARTITIONS)))
+        redis = stack.enter_context(EmbeddedRedis())
+        destinations = stack.enter_context(Destinations())
+        file = write_settings_file(directory / "pql.toml", destinations.addresses)
+        wanted = Wanted(_set_up(file))
+        given = {**file.secrets, "PQL_CONFIG": str(file.path), "REDIS_URL": redis.url}
+        worker = stack.enter_context(WorkerProcess(broker.bootstrap, directory, given))
+        player = stack.enter_context(closing(Player(broker.bootstrap, PARTITIONS, wanted, worker.check)))
+        started_at_s = time.monotonic()
+        for done in player.play(records):
+            progress(done, len(records))
+        seconds = time.monotonic() - started_at_s
+        counters = worker.counters()
+        deliveries = account(wanted, destinations.effects(), int(counters["pql_sink_superseded_total"]))
+        result = _result(records, player.collected, counters, deliveries, seconds)
+        if keep is not None:
+            list(destinations.arrived())
+            keep(result, Kept(broker.bootstrap, worker.check, destinations.arrived))
         worker.stop()
     return result
 
 
+def _topics() -> Iterator[str]:
+    """All that there must be: the broker makes none later, at least not with these partitions."""
+    yield from TOPICS
+    for sink in SINKS:
+        queues = sink_topics(sink, "")
+        yield from (queues.deliveries, queues.parked, queues.dead_letters)
+
+
+def _set_up(file: SettingsFile) -> tuple[Route, ...]:
+    """
+    Make what the destinations must have, as `pql-stream sinks set-up` does; the routes of the file.
+
+    Raises:
+        PqlError: a destination refuses.
+    """
+    config = load_config(Settings(config_file=file.path), load_pack(PACK), file.secrets)
+    for one in set_up_sinks(open_sinks(config, "")):
+        if one.state == "failed":
+            raise PqlError(f"the demo's sink {one.sink} cannot be set up", why=one.text, what_to_do="please report it")
+    return config.routes
+
+
 def _result(
-    records: list[DemoRecord], collected: Collected, counters: Mapping[str, float], seconds: float
+    records: list[DemoRecord],
+    collected: Collected,
+    counters: Mapping[str, float],
+    deliveries: DeliveryAccount,
+    seconds: float,
 ) -> DemoResult:
     pack = compile_pack(load_pack(PACK))
     replayer, chapters = _replayed(records, pack)
@@ -99,6 +155,7 @@ def _result(
         scores={lead: lead_score_fields(lead, state, pack) for lead, state in replayer.states.items()},
         chapters=chapters,
         qualifications=collected.qualifications,
+        deliveries=deliveries,
     )
     _prove(result, collected)
     return result
@@ -121,10 +178,10 @@ def _replayed(records: list[DemoRecord], pack: CompiledPack) -> tuple[Replayer, 
 def _prove(result: DemoResult, collected: Collected) -> None:
     """
     Raises:
-        PqlError: a record is missing from the account, or a score is not what a replay gives.
+        PqlError: a record or a delivery is missing from the account, or a score is not what a replay gives.
     """
     refused = sum(result.refused.values())
-    problems = []
+    problems = list(result.deliveries.problems)
     if result.scored + refused + result.skipped != result.sent:
         problems.append(f"{result.scored} scored + {refused} refused + {result.skipped} skipped is not {result.sent}")
     if (refused, result.skipped) != (refusals_expected(), skips_expected()):

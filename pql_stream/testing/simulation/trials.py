@@ -191,8 +191,13 @@ def _visit_starts(rng: Random, persona: Persona, start_ms: int, first_success_ms
 def _introduction(rng: Random, persona: Persona, number: int, team_size: int) -> tuple[Extra, ...]:
     """Who they are, and whatever they say about their company: facts about a team may grow later."""
     first, last = rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
-    company = _company(number)
-    person = {"name": f"{first} {last}", "email": f"{first}.{last}@{company}.example".lower()}
+    # Nobody's: names in .example are never given to anybody (RFC 2606).
+    person = {
+        "first_name": first,
+        "last_name": last,
+        "email": f"{first}.{last}@{_company(number)}.example".lower(),
+        "company": f"Company {number + 1}",
+    }
     if not persona.revenue and not team_size:
         return ((IDENTIFY, person),)
     facts: dict[str, Any] = {"industry": rng.choice(persona.industries)}

@@ -13,7 +13,7 @@ from pql_stream.stream.names import TOPICS
 def test_a_worker_that_refuses_to_start_says_why(tmp_path, embedded_kafka):
     """Its own error, without the log before it, is the reason that the demo gives."""
     broker = embedded_kafka({"product-activity": 1})
-    with pytest.raises(PqlError) as caught, WorkerProcess(broker.bootstrap, tmp_path):
+    with pytest.raises(PqlError) as caught, WorkerProcess(broker.bootstrap, tmp_path, {}):
         pytest.fail("it started")
 
     assert "the worker ended with code 1" == caught.value.what
@@ -24,7 +24,7 @@ def test_a_worker_that_refuses_to_start_says_why(tmp_path, embedded_kafka):
 def test_a_worker_that_is_killed_is_noticed(tmp_path, embedded_kafka):
     """`check` is silent while it runs; afterwards it tells the signal and the end of the log."""
     broker = embedded_kafka(dict.fromkeys(TOPICS, 1))
-    with WorkerProcess(broker.bootstrap, tmp_path) as worker:
+    with WorkerProcess(broker.bootstrap, tmp_path, {}) as worker:
         worker.check()
         os.kill(worker.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
@@ -39,7 +39,7 @@ def test_a_worker_that_is_stopped_ends_well(tmp_path, embedded_kafka, monkeypatc
     """SIGTERM, as an orchestrator would: no error, and its metrics page was there before, past any proxy."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     broker = embedded_kafka(dict.fromkeys(TOPICS, 1))
-    with WorkerProcess(broker.bootstrap, tmp_path) as worker:
+    with WorkerProcess(broker.bootstrap, tmp_path, {}) as worker:
         counters = worker.counters()
         worker.stop()
 

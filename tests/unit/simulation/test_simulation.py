@@ -43,7 +43,7 @@ def test_the_bytes_are_those_of_yesterday():
     """The output is pinned, for every Python and machine: a change of the simulation shows up as one."""
     digest = sha256(b"\n".join(event.value for event in simulate(40, form="mixed")))
 
-    assert "dbd750f5bda217080cd4c926e1feaf8b2b12d1e346b0d41d78f1c30e7de2ad49" == digest.hexdigest()
+    assert "57703a7a0e93780226a2db3623e9509583d43adc690b1596be1d5ae2964fb3e2" == digest.hexdigest()
 
 
 @pytest.mark.parametrize("form", FORMS)
