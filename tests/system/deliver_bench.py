@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -27,6 +27,7 @@ from pql_stream.wire.score_changed import encode_score_changed
 PARTITIONS = 4
 SESSION_TIMEOUT_S = 6
 WAIT_S = 60.0
+DELIVERS = ("-m", "pql_stream", "worker", "--only", "deliver")
 _STEP_S = 0.05
 _ROOT = Path(__file__).parents[2]
 
@@ -54,13 +55,25 @@ def published(leads: int, *, seed: int = 7) -> list[Published]:
 class DeliverBench:
     """Everything under one topic prefix: topics, records, workers, and their settings file."""
 
-    def __init__(self, bootstrap: str, redis_url: str, prefix: str, directory: Path, settings_file: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        redis_url: str,
+        prefix: str,
+        directory: Path,
+        settings_file: str,
+        *,
+        partitions: int = PARTITIONS,
+    ) -> None:
         self.bootstrap = bootstrap
+        self.redis_url = redis_url
         self.prefix = prefix
+        self.partitions = partitions
         self.directory = directory
         self.environment: dict[str, str] = {}
+        self.topics: tuple[str, ...] = ()
+        """Every topic that delivery commits."""
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._redis_url = redis_url
         self._file = directory / "pql.toml"
         self._file.write_text(settings_file)
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
@@ -68,34 +81,43 @@ class DeliverBench:
 
     def create_topics(self, sinks: Iterable[str]) -> None:
         """The topics that delivery reads and writes."""
+        sinks = tuple(sinks)
+        queues = [f"delivery-{sink}{end}" for sink in sinks for end in ("", "-parked")]
+        self.topics = (SCORE_CHANGED, PQL_QUALIFIED, *queues)
         TopicCluster({"bootstrap.servers": self.bootstrap}).apply(
-            declared.on_cluster(prefix=self.prefix, partitions=PARTITIONS)
-            for declared in load_declarations(sinks=tuple(sinks))
+            declared.on_cluster(prefix=self.prefix, partitions=self.partitions)
+            for declared in load_declarations(sinks=sinks)
         )
 
     def publish(self, records: Iterable[Published]) -> None:
         """Write *records* as scoring does, and wait for the broker."""
         for topic, key, value in records:
-            self._producer.produce(self.prefix + topic, value, key, partition=partition_of(key, PARTITIONS))
+            self._producer.produce(self.prefix + topic, value, key, partition=partition_of(key, self.partitions))
             self._producer.poll(0)
         self._producer.flush()
 
-    def start(self, name: str = "a") -> subprocess.Popen[bytes]:
-        """A worker that delivers; its log lies under its *name*."""
+    def start(
+        self, name: str = "a", program: Sequence[str] = DELIVERS, bootstrap: str | None = None
+    ) -> subprocess.Popen[bytes]:
+        """
+        A worker, by default one that delivers; its log lies under its *name*.
+
+        *bootstrap*: its way to the broker, if it is not the straight one.
+        """
         given = {
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap or self.bootstrap,
             "PQL_TOPIC_PREFIX": self.prefix,
             "PQL_CONFIG": str(self._file),
             "PQL_DATA_DIR": str(self.directory / name),
             "PQL_HTTP_PORT": "0",
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "PQL_LOG_FORMAT": "json",
-            "REDIS_URL": self._redis_url,
+            "REDIS_URL": self.redis_url,
             "PYTHONPATH": str(_ROOT),
         }
         with (self.directory / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "pql_stream", "worker", "--only", "deliver"],
+                [sys.executable, *program],
                 env=os.environ | given | self.environment,
                 stdout=log,
                 stderr=log,
@@ -122,14 +144,19 @@ class DeliverBench:
             while not happened():  # noqa: ASYNC110  # what other processes do sets no event of ours
                 await asyncio.sleep(_STEP_S)
 
-    def is_done(self, topics: Iterable[str]) -> bool:
-        """Is every record of *topics* (without their prefix) committed?"""
-        return all(self._left(self.prefix + topic) == 0 for topic in topics)
+    async def done(self, *topics: str) -> None:
+        """Return when every record of *topics* (without their prefix), by default of all, is committed."""
+        async with asyncio.timeout(WAIT_S):
+            # In a thread: the fakes answer in this loop, and would stand still meanwhile.
+            while await asyncio.to_thread(self._left, topics or self.topics):
+                await asyncio.sleep(_STEP_S)
 
-    def _left(self, topic: str) -> int:
-        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        ends = [self._group.get_watermark_offsets(at, timeout=10)[1] for at in partitions]
+    def _left(self, topics: Iterable[str]) -> int:
+        partitions = [
+            TopicPartition(self.prefix + topic, partition) for topic in topics for partition in range(self.partitions)
+        ]
         committed = [max(at.offset, 0) for at in self._group.committed(partitions, timeout=10)]
+        ends = [self._group.get_watermark_offsets(at, timeout=10)[1] for at in partitions]
         return sum(ends) - sum(committed)
 
 

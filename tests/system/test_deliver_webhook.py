@@ -42,7 +42,6 @@ SINKS = ("one", "two")
 RECORDS = published(30)
 SALES_READY = [record for record in RECORDS if record[0] == PQL_QUALIFIED and b'"sales_ready":true' in record[2]]
 EXPECTED = len(ids_of(RECORDS, SCORE_CHANGED)) + len(SALES_READY)
-DONE = (SCORE_CHANGED, PQL_QUALIFIED, "delivery-one", "delivery-one-parked", "delivery-two", "delivery-two-parked")
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ async def test_every_record_reaches_every_sink_once_and_in_order(bench, fakes):
     bench.publish(RECORDS)
     worker = bench.start()
     await bench.wait_for(lambda: all(map(all_arrived, fakes.values())))
-    await bench.wait_for(lambda: bench.is_done(DONE))
+    await bench.done()
     worker.terminate()
 
     assert 0 == worker.wait(15)
@@ -109,7 +108,7 @@ async def test_kill_9_with_requests_under_way_loses_nothing(bench, fakes):
     first.wait()
     bench.start("b")
     await bench.wait_for(lambda: all(map(all_arrived, fakes.values())))
-    await bench.wait_for(lambda: bench.is_done(DONE))
+    await bench.done()
 
     for fake in fakes.values():
         assert EXPECTED == len(fake.journal.seen())
@@ -127,13 +126,13 @@ async def test_a_dead_sink_delays_no_other(bench, fakes):
     bench.publish(RECORDS)
     bench.start()
     await bench.wait_for(lambda: all_arrived(two))
-    await bench.wait_for(lambda: bench.is_done(("delivery-two",)))
+    await bench.done("delivery-two")
 
     assert {} == one.journal.seen()
 
     one.faults.always = None
     await bench.wait_for(lambda: all_arrived(one))
-    await bench.wait_for(lambda: bench.is_done(DONE))
+    await bench.done()
 
     assert {1} == set(one.journal.seen().values())
     assert in_order(changes(one))
@@ -156,7 +155,7 @@ async def test_sigterm_ends_a_worker_whose_sink_is_away(bench, fakes):
     one.faults.always = None
     bench.start("b")
     await bench.wait_for(lambda: all_arrived(one))
-    await bench.wait_for(lambda: bench.is_done(DONE))
+    await bench.done()
 
     assert {1} == set(one.journal.seen().values())
     assert in_order(changes(one))
@@ -176,7 +175,7 @@ async def test_a_frozen_worker_that_wakes_up_overtakes_nobody(bench, fakes):
     bench.start("b")
     await bench.wait_for(lambda: all(map(all_arrived, fakes.values())))
     frozen.send_signal(signal.SIGCONT)
-    await bench.wait_for(lambda: bench.is_done(DONE))
+    await bench.done()
     frozen.terminate()
     await bench.wait_for(lambda: frozen.poll() is not None)
 
