@@ -136,7 +136,7 @@ def restarted(bench: ScoreBench, worker: Worker, name: str, **settings: str) -> 
 
 
 def let_it_look(bench: ScoreBench, proxy: HoldingProxy) -> None:
-    """Time for the worker behind *proxy* to notice what was erased: it looks every three seconds, and beats every 0.6."""
+    """Time for the worker behind *proxy* to notice an erasure: it looks every three seconds, and beats every 0.6."""
     heartbeats = proxy.heartbeats
     bench.wait_for(lambda: proxy.heartbeats >= heartbeats + 7)
 
