@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.oracle.contacts import contact_facts
 from tests.oracle.dirt import dirty_records
+from tests.oracle.facts import word
 from tests.oracle.render import ANONYMOUS_FORMS, FORMS, Action, Record, disguise, render
 
 START_MS = 1_767_571_200_000  # 2026-01-05T00:00:00Z
@@ -184,7 +186,19 @@ def _sent(rng: random.Random, action: Action) -> Record:
         late_ms = rng.randrange(3 * DAY_MS)  # offline, so out of order
     elif roll < 0.1:
         late_ms = -rng.randrange(23 * HOUR_MS)  # a clock that runs ahead, within 24 h
-    return render(rng, action, action.at_ms + late_ms)
+    return render(rng, _with_contacts(action), action.at_ms + late_ms)
+
+
+def _with_contacts(action: Action) -> Action:
+    """Events that say something of the company say something of the person, too."""
+    if word(action.name) not in _SAY_WHO:
+        return action
+    seed = repr((action.own_id, action.name, action.properties))
+    who = "".join(letter for letter in str(action.user or action.anonymous) if letter.isalnum())
+    return replace(action, properties={**contact_facts(seed, who or "x"), **action.properties})
+
+
+_SAY_WHO = ("profile completed", "profile updated", "team size changed", "identify", "group")
 
 
 def _sent_again(rng: random.Random, record: Record) -> Record:

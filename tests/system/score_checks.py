@@ -31,6 +31,7 @@ def faults(run: Run, pack: Pack = PQL_100) -> list[str]:
         *_faults_of_dead_letters(run, expected),
         *_faults_of_rekeyed(run, expected),
         *_faults_of_rows(run, expected),
+        *_faults_of_profiles(run, expected),
     ]
     for fault in found:
         print(fault)  # noqa: T201  # for whom the test fails
@@ -290,6 +291,25 @@ def _faults_of_rows(run: Run, expected: Expected) -> Iterator[str]:
             yield from _difference(
                 f"the row of {lead_id}: sequence", len(expected.changes.get(lead_id, [])), state.pack.sequence
             )
+
+
+# --- contact data
+
+
+def _faults_of_profiles(run: Run, expected: Expected) -> Iterator[str]:
+    for record in run.profiles:
+        if record.partition != expected.home((record.key or b"").decode()):
+            yield f"the contact data of {record.key!r} lies on partition {record.partition}"
+    last = {record.key: record.value for record in run.profiles}
+    found = {fields["lead_id"]: _known(fields) for value in last.values() if value for fields in [json.loads(value)]}
+    yield from _difference("contact data", expected.contacts, dict(sorted(found.items())))
+    for record in (*run.changes, *run.qualifications, *run.rows):
+        if b"@secret.example" in (record.value or b""):
+            yield f"there is an e-mail address in {record.topic}-{record.partition}@{record.offset}"
+
+
+def _known(fields: Json) -> Json:
+    return {name: fields[name] for name in fields["said_by"]}
 
 
 def _comparable(score: Json, has_order: bool) -> Json:  # noqa: FBT001  # a fact about the lead, not a switch

@@ -8,6 +8,7 @@ from typing import Any
 
 from score_bench import ScoreBench, Stored
 
+from tests.oracle.contacts import contacts_of
 from tests.oracle.decode import Event, Rejected, Skipped, read_record
 from tests.oracle.murmur2 import partition_of_lead
 from tests.oracle.score import PQL_100, Pack, replay
@@ -29,6 +30,7 @@ class Run:
     changes: list[Stored]
     qualifications: list[Stored]
     rows: list[Stored]
+    profiles: list[Stored]
 
     @classmethod
     def of(cls, bench: ScoreBench) -> Run:
@@ -40,6 +42,7 @@ class Run:
             topics.score_changed,
             topics.qualified,
             topics.leads_changelog,
+            topics.lead_profiles,
         )
         return cls(bench.partitions, *bench.read(*names))
 
@@ -63,6 +66,7 @@ class Expected:
         replayed = replay((event for _, event in self.events), pack)
         self.changes = _by_lead([_as_written(change) for change in replayed.changes])
         self.qualifications = _by_lead(replayed.qualifications)
+        self.contacts = contacts_of(event for _, event in self.events)
         self.scores = {score["lead_id"]: _as_written(score) for score in replayed.scores}
 
     def _read(self, record: Stored) -> None:

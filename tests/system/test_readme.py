@@ -34,6 +34,7 @@ def shell_commands() -> list[str]:
 def a_lead_that_qualifies() -> bytes:
     events = [
         {"event": "identify", "properties": {"team_size": 12, "industry": "finance", "company_revenue": "10M+"}},
+        {"event": "profile_updated", "properties": {"email": "u1@acme.example"}},
         {"event": "trial_created"},
         *({"event": "workflow_completed", "properties": {"run_id": f"r{i}"}} for i in range(50)),
         *({"event": "feature_used", "properties": {"feature": f"f{i}"}} for i in range(7)),
@@ -86,6 +87,7 @@ def test_every_command_and_program_of_the_readme_runs(newcomer):
     commands = shell_commands()
     # The worker has to be through with what was emitted before its state can be asked.
     explain_state = commands.pop(commands.index("pql-stream explain u1"))
+    erase_dry, erase = [commands.pop(commands.index(f"pql-stream erase u1{option}")) for option in ("", " --yes")]
 
     for command in commands:
         if command == "pql-stream worker":
@@ -98,3 +100,6 @@ def test_every_command_and_program_of_the_readme_runs(newcomer):
     assert "u1 | silver" in told
     assert "50 successful workflow runs (+15)" in told
     assert "u1 of acme: 75 points, silver" in run("sh", "-c", explain_state)
+    assert run("sh", "-c", erase_dry).startswith("u1: email in lead-profiles-")
+    assert run("sh", "-c", erase).startswith("u1: email in lead-profiles-")
+    assert run("sh", "-c", erase_dry).startswith("u1: erased already in lead-profiles-")

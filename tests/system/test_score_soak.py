@@ -109,7 +109,7 @@ def test_a_reader_of_exactly_once_sees_every_repeat_and_gap():
     """
     letter = _stored({}, (("pql-dlq-original-partition", b"1"), ("pql-dlq-original-offset", b"5")))
     changes = [_stored({"lead_id": "u1", "change_id": f"c{n}", "sequence": n}) for n in (1, 2, 2, 4)]
-    run = Run(12, [], [], [letter, letter], changes, [], [])
+    run = Run(12, [], [], [letter, letter], changes, [], [], [])
 
     assert [
         "exactly once: the sequence of u1 is [1, 2, 2, 4]",
