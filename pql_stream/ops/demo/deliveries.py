@@ -86,7 +86,8 @@ def account(wanted: Wanted, effects: Mapping[str, Sequence[Effect]], superseded:
         stood_for = _superseded(deliveries, came)
         missing = [one for one in deliveries.values() if one.delivery_id not in came.keys() | stood_for]
         problems += [*_missing(sink, missing), *_surplus(sink, deliveries, there)]
-        kinds = Counter(one.effect.kind for one in came.values())
+        counts = Counter(one.effect.kind for one in came.values())
+        kinds = {kind: counts[kind] for kind in _KINDS.values() if kind in counts}
         sinks.append(SinkAccount(sink, len(deliveries), kinds, len(stood_for)))
         arrivals += came.values()
     counted = sum(one.superseded for one in sinks)
