@@ -15,6 +15,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from pql_stream.wire.delivery_record import DeliveryRecord
 from pql_stream.wire.lead_profiles import LeadProfileRecord
 from pql_stream.wire.native_event import NativeEventRecord
 from pql_stream.wire.pql_qualified import PqlQualifiedRecord
@@ -26,6 +27,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "product-activity-native.v1.json": NativeEventRecord,
     "score-changed.v1.json": ScoreChangedRecord,
     "pql-qualified.v1.json": PqlQualifiedRecord,
+    "delivery.v1.json": DeliveryRecord,
     "lead-profiles.v1.json": LeadProfileRecord,
 }
 """File name -> the model of its record. A change that readers must know of is a new file, never an edit."""

@@ -9,14 +9,17 @@ from pathlib import Path
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec import structs
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.profiles import PROFILE_FIELDS, ProfileState, fold_profile
+from pql_stream.core.routes import Action, RecordKind, Route
 from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent
 from pql_stream.testing.builders import JAN_5_MS, native_json, product_event
 from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
 from pql_stream.wire import schemas
+from pql_stream.wire.deliveries import encode_delivery, route_record
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.lead_profiles import dump_profile
 from pql_stream.wire.packs import load_pack, shipped_packs
@@ -26,7 +29,8 @@ from pql_stream.wire.score_changed import encode_score_changed
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"
-PROFILES = "lead-profiles.v1.json"
+PROFILES, DELIVERY = "lead-profiles.v1.json", "delivery.v1.json"
+WRITTEN = [CHANGED, QUALIFIED, PROFILES, DELIVERY]
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -55,6 +59,21 @@ def profile_records() -> list[dict]:
     return [orjson.loads(dump_profile(lead_id, profile)) for lead_id, profile in profiles.items()]
 
 
+def delivery_records(published: dict[str, list[dict]]) -> list[dict]:
+    """A delivery of each published record; the last one was parked."""
+    kinds: dict[str, tuple[RecordKind, Action]] = {
+        CHANGED: ("score-changed", "upsert"),
+        QUALIFIED: ("pql-qualified", "task"),
+    }
+    made = [
+        route_record(Route(name="r", of=kind, sink="crm", action=action), kind, record, decided_at_ms=JAN_5_MS)
+        for name, (kind, action) in kinds.items()
+        for record in published[name]
+    ]
+    at = {"first_failed_at_ms": 1, "parked_at_ms": 2, "due_at_ms": 3, "not_before_ms": 4, "place": 5, "parks": 1}
+    return [orjson.loads(encode_delivery(delivery)) for delivery in [*made, structs.replace(made[-1], **at)]]
+
+
 @pytest.fixture(scope="module")
 def made() -> dict[str, list[dict]]:
     """Records of simulated events, by their schema, under every shipped pack."""
@@ -69,7 +88,7 @@ def made() -> dict[str, list[dict]]:
                 records[CHANGED].append(orjson.loads(encode_score_changed(step.change)))
             if step.qualification:
                 records[QUALIFIED].append(orjson.loads(encode_pql_qualified(step.qualification)))
-    return records
+    return records | {DELIVERY: delivery_records(records)}
 
 
 # --- the files ---
@@ -115,7 +134,7 @@ def test_the_records_that_are_written_are_valid(made):
             validator(name).validate(record)
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_schema_names_every_field(made, name):
     """No field is written that its schema does not describe, and every field is required."""
     schema = validator(name).schema
@@ -123,7 +142,7 @@ def test_the_schema_names_every_field(made, name):
     assert set(schema["properties"]) == set(made[name][0]) == set(schema["required"])
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_a_record_without_a_field_is_refused(made, name):
     """Each field is needed: a record that lacks any one is invalid."""
     record = made[name][-1]
@@ -132,7 +151,7 @@ def test_a_record_without_a_field_is_refused(made, name):
         assert not is_valid(name, {key: value for key, value in record.items() if key != field}), field
 
 
-@pytest.mark.parametrize("name", [CHANGED, QUALIFIED, PROFILES])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_a_record_with_a_field_of_a_wrong_type_is_refused(made, name):
     """Each field has a type: a record in which any one is a list of a list is invalid."""
     record = made[name][-1]
@@ -168,6 +187,10 @@ BROKEN = {
     "a name of 257 characters": (PROFILES, ["last_name"], "a" * 257),
     "consent as text": (PROFILES, ["consent"], "yes"),
     "said by a name": (PROFILES, ["said_by", "email"], "e1"),
+    "another version of a delivery": (DELIVERY, ["schema"], "delivery/2"),
+    "an action of nobody": (DELIVERY, ["action"], "call"),
+    "a delivery of another topic": (DELIVERY, ["of"], "product-activity"),
+    "parked less than never": (DELIVERY, ["parks"], -1),
 }
 
 
