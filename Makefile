@@ -37,9 +37,9 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench.run_bench $(ARGS)
 
-# Every branch of the core and of the wire; the system tests run in processes that are not measured.
+# Every branch of the core, of the wire and of delivery; the system tests run in processes that are not measured.
 coverage: $(READY)
-	$(BIN)/python -m pytest -q -n 2 tests/unit tests/replay tests/contract/test_schemas.py --cov=pql_stream.core --cov=pql_stream.wire --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/replay tests/contract --cov=pql_stream.core --cov=pql_stream.wire --cov=pql_stream.delivery --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
