@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -68,9 +68,7 @@ _HOLDS: Mapping[Any, Holds] = {str: "text", int: "number", float: "number", bool
 
 
 def _known(annotation: Any) -> Any:  # noqa: ANN401 - an annotation
-    """What *annotation* says of a value that is known and checked."""
-    if get_origin(annotation) is Annotated:
-        return _known(get_args(annotation)[0])
+    """What *annotation* says of a value that is known."""
     if get_origin(annotation) is UnionType:
         [annotation] = [one for one in get_args(annotation) if one is not NoneType]
     return annotation

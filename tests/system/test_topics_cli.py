@@ -22,8 +22,9 @@ NOWHERE = "127.0.0.1:1"  # nobody listens on port 1 (tcpmux)
 def topics(kafka, topic_prefix, make_topics):
     """A function that runs `pql-stream topics ...` under the test's prefix; its topics go after the test."""
 
-    def run(*args: str, bootstrap: str = kafka.bootstrap) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, "PQL_TOPIC_PREFIX": topic_prefix}
+    def run(*args: str, bootstrap: str = kafka.bootstrap, **others: str) -> subprocess.CompletedProcess[str]:
+        given = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "PQL_TOPIC_PREFIX": topic_prefix, **others}
+        environment = {**os.environ, **given}
         command = [sys.executable, "-m", "pql_stream", "topics", *args]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
@@ -54,6 +55,23 @@ def test_apply_makes_what_plan_shows_and_check_then_agrees(topics, kafka, topic_
     for declared in load_declarations():
         assert 12 == made[declared.name].partitions
         assert declared.config == {key: made[declared.name].config[key] for key in declared.config}
+
+
+def test_sinks_of_the_settings_file_have_their_topics(topics, kafka, topic_prefix, tmp_path):
+    """
+    Three for each sink, as large as the others; nobody asks for the sinks' secrets.
+    """
+    (tmp_path / "pql.toml").write_text('[sinks.crm]\ntype = "hubspot"\nservice_key = { env = "NOT_HERE" }\n')
+    applied = topics("apply", "--partitions", "2", PQL_CONFIG=str(tmp_path / "pql.toml"))
+    names = [f"{topic_prefix}delivery-crm{end}" for end in ("", "-dlq", "-parked")]
+    made = TopicCluster({"bootstrap.servers": kafka.bootstrap}).read(names)
+
+    assert 0 == applied.returncode, applied.stderr
+    assert names == sorted(made)
+    assert {(2, "delete", str(2 * MIB))} == {
+        (topic.partitions, topic.config["cleanup.policy"], topic.config["max.message.bytes"]) for topic in made.values()
+    }
+    assert 9 == len(applied.stdout.splitlines())
 
 
 def test_apply_mends_settings_and_raises_the_dead_letter_topic(topics, kafka, topic_prefix):

@@ -11,6 +11,9 @@ from pydantic_core import ErrorDetails
 
 from pql_stream.errors import InvalidSettings
 
+LISTED_MAX = 20
+"""Of what there is so much is told where nothing is near."""
+
 
 def problems_of(exc: ValidationError, form: type[BaseModel], path: str) -> list[str]:
     """One line for each thing that *form* refuses in the table at *path*."""
@@ -34,8 +37,11 @@ def joined(path: str, steps: Iterable[int | str]) -> str:
 def unknown(name: str, known: Iterable[str]) -> str:
     """That there is no *name*, and what there is."""
     listed = sorted(known)
-    near = difflib.get_close_matches(name, listed, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(listed)}" if listed else "there are none"
+    if near := difflib.get_close_matches(name, listed, n=1):
+        hint = f"did you mean {near[0]}?"
+    else:
+        more = f" and {len(listed) - LISTED_MAX} more" if len(listed) > LISTED_MAX else ""
+        hint = f"there are {', '.join(listed[:LISTED_MAX]) or 'none'}{more}"
     return f"{name!r} is not known here; {hint}"
 
 
@@ -71,6 +77,14 @@ def _form_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an an
 
 def wrong_type(value: object, wanted: str) -> str:
     """That *value*, which is not shown, is not what is *wanted*."""
-    names: Mapping[type, str] = {str: "a text", bool: "true or false", int: "a number", float: "a number"}
-    names = {**names, list: "a list", dict: "a table"}
-    return f"is {names.get(type(value), 'something else')}, not {wanted}"
+    return f"is {_NAMES.get(type(value), 'something else')}, not {wanted}"
+
+
+_NAMES: Mapping[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}

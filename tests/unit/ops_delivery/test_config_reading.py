@@ -1,6 +1,7 @@
 """What a good settings file becomes: sinks with their limits, routes, warnings."""
 
 import pytest
+import trustme
 from settings_file import ENVIRON, PACK, ROUTES, SIGNING, SINKS, read, route
 
 from pql_stream.core.routes import Condition, Route
@@ -10,6 +11,7 @@ from pql_stream.delivery.limits import Rate
 from pql_stream.delivery.ports import SinkTopics
 from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
+from pql_stream.ops.delivery.shown import entries
 from pql_stream.ops.delivery.sinks import open_sinks
 from pql_stream.ops.settings import load_settings
 from pql_stream.sinks.email import EmailSink
@@ -160,3 +162,55 @@ def test_without_a_setting_the_file_is_pql_toml_or_none(tmp_path, monkeypatch, f
 
     assert (set(KINDS) if file_name == "pql.toml" else set()) == set(config.sinks)
     assert file_name == "pql.toml" or config == DeliveryConfig()
+
+
+FULL = """
+[sinks.mail]
+type = "email"
+host = "smtp.example.com"
+security = "tls"
+username = "pql"
+password = { env = "SECRET" }
+cafile = "ca.pem"
+sender = "pql@example.com"
+unsubscribe = { base_url = "https://example.com/u", secrets = [{ env = "SECRET" }], mailto = "u@example.com" }
+
+[sinks.hook]
+type = "webhook"
+url = { env = "URL" }
+secrets = [{ env = "SIGNING" }, { env = "SIGNING" }]
+http_allowed = true
+allowed_networks = ["10.0.0.0/8", "fd00::/8"]
+
+[sinks.force]
+type = "salesforce"
+base_url = "https://acme.my.salesforce.com"
+client_id = "id"
+username = "pql@acme.example"
+private_key = { file = "key.pem" }
+contact_fields = { Phone = "profile.phone" }
+
+[sinks.crm]
+type = "hubspot"
+service_key = { env = "HUBSPOT" }
+tasks = { owner_id = "7", due_after_s = 3600, high_from = 90 }
+"""
+
+
+def test_all_that_sinks_can_be_told(tmp_path):
+    """
+    Mails to leads who can unsubscribe, two signing secrets, networks inside ours, a key instead of a secret.
+    """
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("a.example", key_type=trustme.KeyType.RSA).private_key_pem.write_to_path(tmp_path / "key.pem")
+    to_lead = 'options = { to = "lead", list = "news", subject = "sales_subject.txt", text = "sales_mail.txt" }'
+    routes = route(to_lead, name="a", sink="mail", of="pql-qualified", action="mail") + route(
+        'options = { contact_fields = "email, phone" }', name="b", sink="hook", action="post"
+    )
+    config = read(tmp_path, FULL + routes)
+
+    assert {"crm", "force", "hook", "mail"} == {one.name for one in open_sinks(config, "")}
+    assert ("sinks.mail.unsubscribe.secrets[0]", "********", "environment") in list(entries(config))
+    assert ("sinks.crm.tasks.high_from", 90.0, "pql.toml") in list(entries(config))
+    assert "hidden" not in repr(list(entries(config)))

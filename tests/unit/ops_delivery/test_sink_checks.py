@@ -1,0 +1,32 @@
+"""What an operator is told of a destination's answer."""
+
+import pytest
+
+from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
+from pql_stream.ops.delivery.checks import check_of
+
+OUTCOMES = {
+    "fine": (Delivered(), True, "it answers, and the credentials are good", ""),
+    "bad credentials": (Later("unauthorised", detail="status 401"), False, "unauthorised: status 401", "credentials"),
+    "away": (Later("not_connected"), False, "not connected", "firewall"),
+    "down": (Later("unavailable", detail="status 503"), False, "unavailable: status 503", "is up"),
+    "too often": (Later("rate_limited"), False, "rate limited", "again later"),
+    "no more today": (Later("quota_used_up"), False, "quota used up", "quota"),
+    "busy": (Later("busy", "item"), False, "busy", "try again"),
+    "not set up": (Refused("not_found", "no such property"), False, "not found: no such property", "set-up crm"),
+    "inside": (Refused("forbidden_address"), False, "forbidden address", "allowed_networks"),
+    "gone": (Refused("gone", "status 410"), False, "gone: status 410", "its settings"),
+    "silent": (Unknown("TimeoutError"), False, "no answer: TimeoutError", "is up"),
+}
+
+
+@pytest.mark.parametrize(("outcome", "ok", "text", "what_to_do"), OUTCOMES.values(), ids=OUTCOMES.keys())
+def test_each_outcome_says_what_to_do(outcome, ok, text, what_to_do):
+    """
+    In words, with the destination's code, and the next step where there is one.
+    """
+    check = check_of("crm", outcome)
+
+    assert (ok, text) == (check.ok, check.text)
+    assert what_to_do in check.what_to_do
+    assert ok is not bool(check.what_to_do)
