@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ FAUST_LEAST = 20.0
 BARE_CPU_MOST = 2.0
 STEADY_EVENTS_PER_S_LEAST = 100_000.0
 EXACTLY_ONCE_MOST = 1.3
+DELIVERIES_PER_S_LEAST = 500.0
+DELIVERY_P99_MS_BELOW = 250.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,25 @@ class _Field:
 def bars_of(results: Results) -> list[Bar]:
     """Every bar, for every stream and number of leads that was run."""
     fields = dict.fromkeys(_Field(run.case.stream, run.case.leads) for run in results.throughput)
-    return [bar for field in fields for bar in _bars_of_field(results, field)]
+    return [*(bar for field in fields for bar in _bars_of_field(results, field)), *_bars_of_delivery(results)]
+
+
+def _bars_of_delivery(results: Results) -> Iterator[Bar]:
+    fine = [one for one in results.delivery if not one.failed]
+    if not results.delivery:
+        return
+    rate = statistics.median(one.deliveries_per_s for one in fine) if fine else None
+    p99_ms = statistics.median(one.p99_ms for one in fine) if fine else None
+    yield Bar(
+        f"delivery: at least {DELIVERIES_PER_S_LEAST:g} deliveries/s to one webhook",
+        "not measured" if rate is None else f"{rate:,.0f} deliveries/s",
+        None if rate is None else rate >= DELIVERIES_PER_S_LEAST,
+    )
+    yield Bar(
+        f"delivery: record to request, p99 below {DELIVERY_P99_MS_BELOW:g} ms at half of that",
+        "not measured" if p99_ms is None else f"{p99_ms:.1f} ms",
+        None if p99_ms is None else p99_ms < DELIVERY_P99_MS_BELOW,
+    )
 
 
 def _bars_of_field(results: Results, field: _Field) -> Iterator[Bar]:

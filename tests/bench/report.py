@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tests.bench.bars import Bar
 from tests.bench.lineup import LINEUP
 from tests.bench.measure import Throughput
-from tests.bench.results import Latency, Restore, Results, Run, Spread, by_case, spread_of
+from tests.bench.results import Delivery, Latency, Restore, Results, Run, Spread, by_case, spread_of
 
 _TITLES = {contender.name: contender.title for contender in LINEUP}
 
@@ -19,6 +19,7 @@ def report(results: Results, bars: Sequence[Bar]) -> str:
         *_throughput_tables(results.throughput),
         _table("Latency", _LATENCY_HEAD, _latency_rows(results.latency)),
         _table("Restore", _RESTORE_HEAD, _restore_rows(results.restore)),
+        _table("Delivery to one local webhook", _DELIVERY_HEAD, _delivery_rows(results.delivery)),
         _table("Growth of our worker (RocksDB, steady)", _GROWTH_HEAD, _growth_rows(results.growth)),
         _table("Not available here", ("contender", "why"), _unavailable_rows(results)),
         _table("Bars", ("bar", "found", ""), [(bar.what, bar.found, _verdict(bar)) for bar in bars]),
@@ -30,6 +31,7 @@ _THROUGHPUT_HEAD = ("contender", "events", "events/s", "CPU s a million", "peak 
 _GROWTH_HEAD = ("leads", "event bytes", "partitions", "workers", "events/s", "CPU s a million", "peak MB", "outputs")
 _LATENCY_HEAD = ("contender", "events/s", "p50 ms", "p99 ms", "max ms", "answered")
 _RESTORE_HEAD = ("store", "leads", "ready after, s", "CPU s", "peak MB", "outputs")
+_DELIVERY_HEAD = ("deliveries/s", "CPU ms each", "peak MB", "at, records/s", "p50 ms", "p99 ms", "records")
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -134,6 +136,23 @@ def _restore_rows(found: Sequence[Restore]) -> Iterator[tuple[str, ...]]:
             _shown(Spread.of(one.memory_peak_mb for one in fine), "{:.0f}"),
             faults[0] if faults else "right",
         )
+
+
+def _delivery_rows(found: Sequence[Delivery]) -> Iterator[tuple[str, ...]]:
+    fine = [one for one in found if not one.failed]
+    if fine:
+        yield (
+            _shown(Spread.of(one.deliveries_per_s for one in fine), "{:,.0f}"),
+            _shown(Spread.of(one.cpu_ms_each for one in fine), "{:.2f}"),
+            _shown(Spread.of(one.memory_peak_mb for one in fine), "{:.0f}"),
+            _shown(Spread.of(one.rate_fed for one in fine), "{:.0f}"),
+            _shown(Spread.of(one.p50_ms for one in fine), "{:.1f}"),
+            _shown(Spread.of(one.p99_ms for one in fine), "{:.1f}"),
+            f"{sum(one.records for one in fine):,}, {sum(one.repeats for one in fine)} repeats",
+        )
+    for one in found:
+        if one.failed:
+            yield ("-", "-", "-", "-", "-", "-", f"failed: {one.failed.splitlines()[0]}")
 
 
 def _unavailable_rows(results: Results) -> Iterator[tuple[str, ...]]:

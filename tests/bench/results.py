@@ -72,6 +72,25 @@ class Restore:
     failed: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """
+    One run of the delivery section: a crowd of records as fast as they go, then a steady rate; from the writing of a
+    record to the request at the destination, in milliseconds.
+    """
+
+    records: int = 0
+    repeats: int = 0
+    """Requests beyond one a record."""
+    deliveries_per_s: float = 0.0
+    cpu_ms_each: float = 0.0
+    memory_peak_mb: float = 0.0
+    rate_fed: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    failed: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Results:
     """Everything of one benchmark; *growth* has the runs that vary one thing of our worker."""
@@ -82,6 +101,7 @@ class Results:
     growth: list[Run] = field(default_factory=list)
     latency: list[Latency] = field(default_factory=list)
     restore: list[Restore] = field(default_factory=list)
+    delivery: list[Delivery] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For `json.dump`."""

@@ -25,6 +25,7 @@ from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.jars import KAFKA_VERSION, fetch_jars, find_java
 from tests.bench.bars import bars_of
 from tests.bench.building import NotAvailable, bench_python
+from tests.bench.delivering import deliveries
 from tests.bench.growth import grow
 from tests.bench.latency import wait_times
 from tests.bench.lineup import KAFKA_STREAMS, LINEUP, OURS, OURS_ALL, Contender
@@ -35,7 +36,7 @@ from tests.bench.results import Results, spread_of
 from tests.bench.session import Session, say
 from tests.bench.throughput import Field, compare
 
-SECTIONS = ("core", "throughput", "latency", "restore", "growth")
+SECTIONS = ("core", "throughput", "latency", "restore", "delivery", "growth")
 QUICK_SECTIONS = SECTIONS[:-1]
 ROOT = Path(__file__).parents[2]
 RATE = 2_000
@@ -58,6 +59,7 @@ class Plan:
     latency_reps: int
     restore_leads: int
     restore_reps: int
+    delivery_reps: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,7 +104,11 @@ def ours_is_wrong(results: Results) -> bool:
     """A worker of ours failed, or wrote something else than it must."""
     ours = {contender.name for contender in OURS_ALL}
     runs = [run for run in (*results.throughput, *results.growth) if run.case.contender in ours]
-    return any(not run.is_right for run in runs) or any(one.faults or one.failed for one in results.restore)
+    return (
+        any(not run.is_right for run in runs)
+        or any(one.faults or one.failed for one in results.restore)
+        or any(one.repeats or one.failed for one in results.delivery)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,6 +149,7 @@ def _plan(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Plan:
         latency_reps=(options.reps or 3) if full else 1,
         restore_leads=1_000_000 if full else 100_000,
         restore_reps=(options.reps or 3) if full else 1,
+        delivery_reps=options.reps or (3 if full else 1),
     )
 
 
@@ -186,6 +193,9 @@ def _run(session: Session, plan: Plan, available: Sequence[Contender], results: 
                 results.latency += wait_times(session, contender, rates, plan.latency_s)
     if "restore" in plan.sections:
         results.restore += restores(session, plan.restore_leads, plan.restore_reps)
+    if "delivery" in plan.sections:
+        say("delivery")
+        results.delivery += deliveries(session, plan.delivery_reps)
     if "growth" in plan.sections:
         results.growth += grow(session, plan.events, plan.reps)
 

@@ -148,7 +148,14 @@ class DeliverBench:
         """Return when every record of *topics* (without their prefix), by default of all, is committed."""
         async with asyncio.timeout(WAIT_S):
             # In a thread: the fakes answer in this loop, and would stand still meanwhile.
-            while await asyncio.to_thread(self._left, topics or self.topics):
+            while await asyncio.to_thread(self._left, topics or self.topics):  # noqa: ASYNC110  # as above
+                await asyncio.sleep(_STEP_S)
+
+    async def written(self, topic: str, count: int) -> None:
+        """Return when *topic* has *count* records."""
+        partitions = [TopicPartition(self.prefix + topic, partition) for partition in range(self.partitions)]
+        async with asyncio.timeout(WAIT_S):
+            while await asyncio.to_thread(self._ends, partitions) < count:  # noqa: ASYNC110  # as above
                 await asyncio.sleep(_STEP_S)
 
     def _left(self, topics: Iterable[str]) -> int:
@@ -156,8 +163,10 @@ class DeliverBench:
             TopicPartition(self.prefix + topic, partition) for topic in topics for partition in range(self.partitions)
         ]
         committed = [max(at.offset, 0) for at in self._group.committed(partitions, timeout=10)]
-        ends = [self._group.get_watermark_offsets(at, timeout=10)[1] for at in partitions]
-        return sum(ends) - sum(committed)
+        return self._ends(partitions) - sum(committed)
+
+    def _ends(self, partitions: Iterable[TopicPartition]) -> int:
+        return sum(self._group.get_watermark_offsets(at, timeout=10)[1] for at in partitions)
 
 
 def ids_of(records: Iterable[Published], topic: str) -> list[str]:

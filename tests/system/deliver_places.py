@@ -35,12 +35,12 @@ class Place:
 
     name: str
     action: Action
-    knows_repeats: bool
     faults: FaultScript
     journal: Journal
     sink: str
     options: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    knows_repeats: bool = True
 
     def tables(self, of: str) -> str:
         """For pql.toml: the sink, and a route that takes all records of the topic *of*."""
@@ -133,7 +133,7 @@ http_allowed = true
 allowed_networks = ["127.0.0.0/8"]
 """
     environment = {variable: await fake.start(), "TEST_WEBHOOK_SECRET": WEBHOOK_SECRET}
-    return Place(name, "post", True, fake.faults, fake.journal, sink, environment=environment), fake
+    return Place(name, "post", fake.faults, fake.journal, sink, environment=environment), fake
 
 
 async def hubspot(action: Action, journal: Journal) -> tuple[Place, _Fake]:
@@ -150,7 +150,7 @@ service_key = {{ env = "TEST_HUBSPOT_KEY" }}
 base_url = "{fake.url}"
 """
     environment = {"TEST_HUBSPOT_KEY": SERVICE_KEY}
-    return Place(f"hubspot-{action}", action, True, fake.faults, journal, table, environment=environment), fake
+    return Place(f"hubspot-{action}", action, fake.faults, journal, table, environment=environment), fake
 
 
 async def salesforce(action: Action, journal: Journal) -> tuple[Place, _Fake]:
@@ -166,7 +166,7 @@ client_secret = {{ env = "TEST_SALESFORCE_SECRET" }}
     options = 'options = { fields = { PQL_Delivery_Id__c = "delivery_id" } }' if action == "upsert" else ""
     environment = {"TEST_SALESFORCE_SECRET": "fake-secret"}
     name = f"salesforce-{action}"
-    return Place(name, action, True, fake.faults, journal, table, options, environment), fake
+    return Place(name, action, fake.faults, journal, table, options, environment), fake
 
 
 async def slack() -> tuple[Place, _Fake]:
@@ -179,7 +179,7 @@ base_url = "{await fake.start()}/api"
 """
     options = 'options = { channel = "C-sales" }'
     environment = {"TEST_SLACK_TOKEN": TOKEN}
-    return Place("slack", "message", True, fake.faults, fake.journal, table, options, environment), fake
+    return Place("slack", "message", fake.faults, fake.journal, table, options, environment), fake
 
 
 async def slack_hook() -> tuple[Place, _Fake]:
@@ -189,7 +189,8 @@ async def slack_hook() -> tuple[Place, _Fake]:
 type = "slack"
 webhook_url = { env = "TEST_SLACK_HOOK" }
 """
-    return Place("slack-hook", "message", False, fake.faults, fake.journal, table, environment=environment), fake
+    place = Place("slack-hook", "message", fake.faults, fake.journal, table, "", environment, knows_repeats=False)
+    return place, fake
 
 
 async def mail() -> tuple[Place, _Fake]:
@@ -202,4 +203,4 @@ security = "plain"
 sender = "pql@vendor.example"
 """
     options = 'options = { to = "sales@vendor.example", subject = "sales_subject.txt", text = "sales_mail.txt" }'
-    return Place("mail", "mail", False, fake.faults, fake.journal, table, options), fake
+    return Place("mail", "mail", fake.faults, fake.journal, table, options, knows_repeats=False), fake
