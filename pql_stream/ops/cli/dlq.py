@@ -17,8 +17,8 @@ from pql_stream.delivery.redis_connection import RedisConnection
 from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.delivery.redrive import Wanted
 from pql_stream.errors import InvalidEvent, InvalidSettings
-from pql_stream.ops.delivery.config import load_live_config, load_sink_names
 from pql_stream.ops.delivery.dead_letters import DeadLetterReader, Found
+from pql_stream.ops.delivery.files import load_sink_names
 from pql_stream.ops.delivery.problems import unknown
 from pql_stream.ops.delivery.redriving import RecordSender, Redriver, Tally
 from pql_stream.ops.settings import Settings, load_settings
@@ -137,7 +137,7 @@ def redrive(*, new_options: bool, yes: bool, as_json: bool, **asked: Any) -> Non
     about a tier that the lead has lost; and whoever was erased. A second run finds nothing left to do.
     """
     query = _query(**asked)
-    routes = load_live_config(query.settings).routes if new_options else ()
+    routes = _routes(query.settings) if new_options else ()
     tally = asyncio.run(_redrive(query, routes, is_dry=not yes)) if query.sinks else Tally()
     rows = [
         {**count._asdict(), "count": tally.counts[count], "in_doubt": tally.in_doubt[count]}
@@ -186,6 +186,12 @@ def _query(
         click.echo("there are no sinks: write them into ./pql.toml, or the file of PQL_CONFIG", err=True)
     wanted = Wanted(reasons=frozenset(reasons), lead_ids=frozenset(leads), since_ms=since, until_ms=until)
     return _Query(settings, tuple(name for name in names if not sinks or name in sinks), wanted)
+
+
+def _routes(settings: Settings) -> tuple[Route, ...]:
+    from pql_stream.ops.delivery.config import load_live_config  # noqa: PLC0415 - brings every destination's client
+
+    return load_live_config(settings).routes
 
 
 async def _redrive(query: _Query, routes: tuple[Route, ...], *, is_dry: bool) -> Tally:

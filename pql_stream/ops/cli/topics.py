@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pql_stream.ops.delivery.config import load_sink_names
+from pql_stream.ops.delivery.files import load_sink_names
 from pql_stream.ops.settings import load_settings
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import TopicDeclaration, load_declarations

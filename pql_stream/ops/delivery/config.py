@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,13 +29,13 @@ from pydantic import AfterValidator, ValidationError
 from pql_stream.core.packs import ModelPack
 from pql_stream.core.routes import Route
 from pql_stream.errors import InvalidSettings
+from pql_stream.ops.delivery.files import config_file, name_problems, read_tables, section_of, unusable_file
 from pql_stream.ops.delivery.form_email import EmailForm
 from pql_stream.ops.delivery.form_hubspot import HubSpotForm
 from pql_stream.ops.delivery.form_salesforce import SalesforceForm
 from pql_stream.ops.delivery.form_slack import SlackForm
 from pql_stream.ops.delivery.form_webhook import WebhookForm
 from pql_stream.ops.delivery.forms import Form, SinkForm, Tools
-from pql_stream.ops.delivery.names import check_sink_name
 from pql_stream.ops.delivery.problems import problem_of, problems_of, unknown, wrong_type
 from pql_stream.ops.delivery.routes import Records, RouteReader
 from pql_stream.ops.delivery.secrets import Reading
@@ -44,8 +43,6 @@ from pql_stream.ops.settings import Settings
 from pql_stream.sinks.template_context import TemplateSettings
 from pql_stream.sinks.templates import Templates
 from pql_stream.wire.packs import load_pack
-
-DEFAULT_FILE = Path("pql.toml")
 
 SINK_FORMS: Mapping[str, type[SinkForm]] = {
     "hubspot": HubSpotForm,
@@ -91,13 +88,6 @@ class DeliveryConfig:
     warnings: tuple[str, ...] = ()
 
 
-def config_file(settings: Settings) -> Path | None:
-    """Where the settings file is; None if none is given and there is none by default."""
-    if settings.config_file is None:
-        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
-    return settings.config_file
-
-
 def load_config(settings: Settings, pack: ModelPack, environ: Mapping[str, str] | None = None) -> DeliveryConfig:
     """
     The settings file of *settings*, held against *pack*, the live one; secrets come from *environ* (the process's).
@@ -109,9 +99,9 @@ def load_config(settings: Settings, pack: ModelPack, environ: Mapping[str, str] 
     if path is None:
         return DeliveryConfig()
     reader = _Reader(path, pack, os.environ if environ is None else environ)
-    config = reader.read(_tables(path))
+    config = reader.read(read_tables(path))
     if reader.problems:
-        raise _unusable(path, reader.problems)
+        raise unusable_file(path, reader.problems)
     return config
 
 
@@ -124,24 +114,6 @@ def load_live_config(settings: Settings) -> DeliveryConfig:
         InvalidSettings: as `load_config`.
     """
     return DeliveryConfig() if config_file(settings) is None else load_config(settings, load_pack(settings.pack))
-
-
-def load_sink_names(settings: Settings) -> tuple[str, ...]:
-    """
-    The names of the sinks alone, sorted: who makes topics need not have their secrets.
-
-    Raises:
-        InvalidSettings: the file cannot be read, or a name is none.
-    """
-    path = config_file(settings)
-    if path is None:
-        return ()
-    sinks, problems = _section(_tables(path), "sinks", dict)
-    names = sorted(sinks or {})
-    problems += _name_problems(names)
-    if problems:
-        raise _unusable(path, problems)
-    return tuple(names)
 
 
 class _Reader:
@@ -172,7 +144,7 @@ class _Reader:
         )
 
     def _section(self, tables: Mapping[str, Any], name: str, kind: type[Any]) -> Any:  # noqa: ANN401 - a table, or a list
-        section, problems = _section(tables, name, kind)
+        section, problems = section_of(tables, name, kind)
         self.problems += problems
         return section
 
@@ -194,7 +166,7 @@ class _Reader:
         return Tools(Templates(settings), tuple(tier.name for tier in self._pack.tiers), time.time)
 
     def _sinks(self, tables: Mapping[str, Any], tools: Tools | None) -> dict[str, SinkForm | None]:
-        self.problems += _name_problems(tables)
+        self.problems += name_problems(tables)
         return {name: self._sink(table, f"sinks.{name}", tools) for name, table in tables.items()}
 
     def _sink(self, table: object, path: str, tools: Tools | None) -> SinkForm | None:
@@ -240,43 +212,3 @@ class _Reader:
             f"routes.{name}: {count} routes have this name; give each its own" for name, count in twice.items()
         ]
         return tuple(routes)
-
-
-def _tables(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as exc:
-        raise _unusable(path, [f"no TOML: {exc}"]) from exc
-    except (OSError, ValueError) as exc:  # no permission; not UTF-8
-        raise InvalidSettings(
-            f"{path} cannot be read",
-            why=getattr(exc, "strerror", None) or "it is not UTF-8 text",
-            what_to_do="set PQL_CONFIG to a file that this user may read",
-        ) from exc
-
-
-def _section(tables: Mapping[str, Any], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
-    section = tables.get(name)
-    if section is None or isinstance(section, kind):
-        return section, []
-    wanted = "[[routes]], a list of tables" if kind is list else f"[{name}...], a table"
-    return None, [f"{name}: write {wanted}"]
-
-
-def _name_problems(names: Any) -> list[str]:  # noqa: ANN401 - any names
-    problems = []
-    for name in names:
-        try:
-            check_sink_name(name)
-        except ValueError as exc:
-            problems.append(f"sinks.{name}: {exc}")
-    return problems
-
-
-def _unusable(path: Path, problems: list[str]) -> InvalidSettings:
-    count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-    return InvalidSettings(
-        f"{path} cannot be used: {count}",
-        why="\n".join(problems),
-        what_to_do="mend the file; `pql-stream config check` tells what is left",
-    )

@@ -4,7 +4,8 @@ import pytest
 from settings_file import PACK, SINKS, problems_of, route
 
 from pql_stream.errors import InvalidSettings
-from pql_stream.ops.delivery.config import load_config, load_sink_names
+from pql_stream.ops.delivery.config import load_config
+from pql_stream.ops.delivery.files import load_sink_names
 from pql_stream.ops.settings import load_settings
 
 CRM = '[sinks.crm]\ntype = "hubspot"\nservice_key = { env = "HUBSPOT" }\n'
