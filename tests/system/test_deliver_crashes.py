@@ -15,17 +15,19 @@ from deliver_places import Place, open_places
 from redis_proxy import HoldingRedis
 from score_proxy import OFFSET_COMMIT, HoldingProxy
 
+from pql_stream.core.profiles import ProfileState
 from pql_stream.delivery.ledger import Ref, State
 from pql_stream.delivery.redis_connection import RedisConnection
 from pql_stream.delivery.redis_ledger import RedisLedger
-from pql_stream.stream.names import DELIVER_APP_ID, PQL_QUALIFIED
+from pql_stream.stream.names import DELIVER_APP_ID, LEAD_PROFILES, PQL_QUALIFIED
+from pql_stream.testing.builders import JAN_5_MS
 from pql_stream.testing.destinations.faults import Fault
+from pql_stream.wire.lead_profiles import dump_profile
 
 pytestmark = pytest.mark.system
 
 A_STEP = 4
 """Deliveries to each sink at each step."""
-WORKER = (str(Path(__file__).with_name("deliver_worker.py")),)
 
 
 @dataclass
@@ -60,6 +62,15 @@ def qualifications(count: int) -> list[Published]:
     return list(firsts.values())[:count]
 
 
+def profile_of(record: Published) -> Published:
+    """Contact data of the lead of *record*: a CRM takes no lead without."""
+    _, key, _ = record
+    lead_id = key.decode()
+    said = {"email": f"{lead_id}@customer.example", "first_name": "Ada", "last_name": lead_id, "company": "Customer"}
+    state = ProfileState(**{name: (JAN_5_MS, "e1", value) for name, value in said.items()})
+    return LEAD_PROFILES, key, dump_profile(lead_id, state)
+
+
 @dataclass
 class Story:
     """Workers that die one after the other, and what is known of their deliveries."""
@@ -80,7 +91,7 @@ class Story:
         }
         for name, of_place in ids.items():
             self.expected[name].update(of_place)
-        self.bench.publish(records)
+        self.bench.publish([*map(profile_of, records), *records])
         return ids
 
     async def states(self, name: str, ids: list[str]) -> list[State]:
@@ -107,14 +118,14 @@ class Story:
         with ExitStack() as stack:
             if step.name == "commit asked":
                 proxy = stack.enter_context(HoldingProxy(bench.bootstrap))
-                worker = bench.start(program=WORKER, bootstrap=proxy.bootstrap)
+                worker = bench.start(bootstrap=proxy.bootstrap)
                 await self.settle()
                 await bench.done()
                 group = bench.prefix + DELIVER_APP_ID
                 stack.enter_context(proxy.held(group, OFFSET_COMMIT))
                 stack.callback(proxy.cut)
             else:
-                worker = bench.start(program=WORKER)
+                worker = bench.start()
                 await self.settle()
             stands = self.hold(step)
             ids = self.publish(records)
@@ -186,7 +197,7 @@ async def test_kill_9_at_every_step_loses_nothing_and_repeats_what_it_must(story
     records = qualifications(A_STEP * len(STEPS))
     for number, step in enumerate(STEPS):
         await story.die_at(step, records[number * A_STEP :][:A_STEP])
-    story.bench.start(program=WORKER)
+    story.bench.start()
     await story.settle()
     await story.bench.done()
 
