@@ -98,17 +98,31 @@ NOTHING_KNOWN = ProfileState()
 
 def fold_profile(state: ProfileState | None, event: ProductEvent) -> ProfileState | None:
     """*state* (None: nothing is known) after *event*; the very object that went in where the event says nothing new."""
-    before = NOTHING_KNOWN if state is None else state
-    changed: dict[str, StampedText | StampedFlag] = {}
-    for field, read in _SAYS.get(word(event.name), ()):
-        value = read(event.properties)
-        if value is None:
-            continue
-        stamped = (event.occurred_at_ms, event.event_id, value)
-        known = getattr(before, field)
-        if known is None or stamped > known:
-            changed[field] = stamped
-    return replace(before, **changed) if changed else state
+    said = said_by(event)
+    return state if said is None else merge_profiles(state, said)
+
+
+def said_by(event: ProductEvent) -> ProfileState | None:
+    """What *event* says, by itself; None for nothing."""
+    properties = event.properties
+    said = {
+        field: (event.occurred_at_ms, event.event_id, value)
+        for field, read in _SAYS.get(word(event.name), ())
+        if (value := read(properties)) is not None
+    }
+    return replace(NOTHING_KNOWN, **said) if said else None
+
+
+def merge_profiles(state: ProfileState | None, said: ProfileState) -> ProfileState:
+    """*state* with what *said* knows better, field by field; the very object where that is nothing."""
+    if state is None:
+        return said
+    newer = {
+        field: getattr(said, field)
+        for field in known_fields(said)
+        if (known := getattr(state, field)) is None or getattr(said, field) > known
+    }
+    return replace(state, **newer) if newer else state
 
 
 # --- what is read of an event

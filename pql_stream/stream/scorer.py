@@ -17,7 +17,7 @@ from typing import TypeVar
 from pql_stream.core.changes import ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.profiles import ProfileState, fold_profile, says_who
+from pql_stream.core.profiles import ProfileState, merge_profiles, said_by, says_who
 from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
@@ -114,7 +114,7 @@ class Scorer:
         """
         Score *batch*; *known* gives the stored state of a lead that has one, and is asked once a lead.
 
-        *known_contact* gives its contact data, and is asked only where an event may say something of it. *ahead* is
+        *known_contact* gives its contact data, and is asked only where an event says something of it. *ahead* is
         what is published of leads beyond their states. What the two raise goes through: it is no fault of the record.
         """
         effects = Effects()
@@ -127,15 +127,14 @@ class Scorer:
             state = after.get(lead_id)
             if state is None:
                 state = before[lead_id]
-            # Whether an event has contact data is one look-up; only those that may have pay for more.
-            speaks = says_who(event.name)
-            profile = effects.profiles.get(lead_id, contacts[lead_id]) if speaks else None
+            said = None
             try:
                 if state is None and self._forward(batch, record, lead_id, effects):
                     continue
                 step = advance(state, event, self._pack)
-                if speaks:
-                    profile = fold_profile(profile, event)
+                # One look-up; only events that may have contact data pay for more.
+                if says_who(event.name):
+                    said = said_by(event)
                 if step.change is not None:
                     step = self._told(step, step.change, ahead, effects)
             except InvalidEvent as exc:
@@ -144,8 +143,8 @@ class Scorer:
                 self._reject_bug(batch, record, "score", effects)
             else:
                 after[lead_id] = step.state
-                if profile is not None and profile is not contacts[lead_id]:
-                    effects.profiles[lead_id] = profile
+                if said is not None:
+                    _note_contact(said, lead_id, contacts, effects)
                 names.append(event.name)
                 effects.timestamps_ms.append(timestamp_ms)
         effects.counts.accepted = Counter(names)
@@ -253,6 +252,14 @@ class Scorer:
         # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
         effects.counts.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
         self._reject(batch, record, InvalidEvent("internal_error"), stage, effects)
+
+
+def _note_contact(said: ProfileState, lead_id: str, contacts: _Asked[ProfileState], effects: Effects) -> None:
+    """What an event has *said* of a lead, if it is news."""
+    before = effects.profiles.get(lead_id, contacts[lead_id])
+    after = merge_profiles(before, said)
+    if after is not before:
+        effects.profiles[lead_id] = after
 
 
 def _forwarded(record: SourceRecord, key: bytes, origin: Origin) -> OutRecord:

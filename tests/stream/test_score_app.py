@@ -66,7 +66,7 @@ async def test_a_join_takes_seconds_and_not_a_minute(app):
 
 async def test_every_name_on_the_cluster_has_the_prefix(app):
     """
-    App id, group, inputs and changelog lie under the prefix; the instance id is the worker's own.
+    App id, group, inputs and changelogs lie under the prefix; the instance id is the worker's own.
     """
     (agent,) = app.agents.values()
 
@@ -74,6 +74,7 @@ async def test_every_name_on_the_cluster_has_the_prefix(app):
     assert "worker-1" == app.conf.consumer_group_instance_id
     assert ["eu.product-activity", "eu.product-activity-rekeyed"] == list(agent.channel.topics)
     assert "eu.pql-score-leads-changelog" == app.tables["leads"].changelog_topic.topics[0]
+    assert "eu.lead-profiles" == app.tables["profiles"].changelog_topic.topics[0]
 
 
 async def test_workers_without_an_instance_id_are_no_static_members(make_app):

@@ -318,16 +318,19 @@ def test_contact_data_that_says_nothing_new_is_not_stored(scorer):
     assert {} == score_contacts(scorer, batch, known).profiles
 
 
-def test_contact_data_is_asked_for_where_an_event_may_have_some(scorer):
-    """Events of other names cost no look into the second table."""
+def test_contact_data_is_asked_for_where_an_event_has_some(scorer):
+    """Events of other names, and those that say nothing of it, cost no look into the second table."""
 
     def known(_lead_id):
         raise AssertionError("it was asked")
 
-    value = native_json("feature_used", feature="f", email="ada@acme.example")
-    effects = scorer.score(Batch(TOPICS.activity, home("u1"), [record(value)]), {}.get, {}, known)
+    batch = [
+        record(native_json("feature_used", feature="f", email="ada@acme.example")),
+        record(native_json("identify", event_id="e2", team_size=9)),
+    ]
+    effects = scorer.score(Batch(TOPICS.activity, home("u1"), batch), {}.get, {}, known)
 
-    assert ({}, 1) == (effects.profiles, effects.counts.accepted.total())
+    assert ({}, 2) == (effects.profiles, effects.counts.accepted.total())
 
 
 def test_contact_data_that_cannot_be_had_stops_the_worker(scorer):
