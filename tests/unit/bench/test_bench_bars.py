@@ -6,7 +6,7 @@ from tests.bench.bars import bars_of
 from tests.bench.check import Checked
 from tests.bench.measure import Throughput
 from tests.bench.report import report
-from tests.bench.results import Case, Latency, Restore, Results, Run
+from tests.bench.results import Case, Delivery, Latency, Restore, Results, Run
 from tests.bench.run_bench import ours_is_wrong
 
 RIGHT = Checked(leads=1, changes=2, qualifications=1, leads_by_oracle=1, faults=())
@@ -94,3 +94,24 @@ def test_a_wrong_contender_is_reported_as_wrong():
         "| plain Faust agent, RocksDB | 2,000 | - | - | - | failed: no answer |",
         "| Kafka Streams (Java), RocksDB | no javac |",
     ] == rows
+
+
+@pytest.mark.parametrize(
+    ("found", "met"),
+    [
+        ([Delivery(deliveries_per_s=500, p99_ms=249.9)], [True, True]),
+        ([Delivery(deliveries_per_s=499, p99_ms=250)], [False, False]),
+        ([Delivery(deliveries_per_s=rate, p99_ms=1) for rate in (100, 600, 700)], [True, True]),
+        ([Delivery(failed="it ended with 1")], [None, None]),
+        ([], []),
+    ],
+    ids=["met", "missed", "a median", "failed", "not run"],
+)
+def test_delivery_has_its_bars(found, met):
+    """The median of the runs is held against what delivery must reach; what failed says nothing, and shows."""
+    results = Results(delivery=found)
+    bars = bars_of(results)
+
+    assert met == [bar.met for bar in bars]
+    assert any(one.failed for one in found) == ("failed: it ended with 1" in report(results, bars))
+    assert any(one.failed for one in found) == ours_is_wrong(results)

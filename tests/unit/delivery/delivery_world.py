@@ -94,6 +94,7 @@ class ScriptedSink:
     health: Outcome | Literal["bug"] = field(default_factory=Delivered)
     calls: list[list[str]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
     at_once: int = 0
     at_once_max: int = 0
 
@@ -127,11 +128,12 @@ class ScriptedSink:
         if step in ("bug", "too few"):
             return step
         if isinstance(step, Delivered) or step == "lost":
-            was_there = any(effect.delivery_id == one.delivery_id for effect in self.effects)
+            was_there = one.delivery_id in self.done
             if was_there and self.looks and item.is_repeat:
                 return Delivered(was_there=True)
             if not (was_there and self.traits.repeatable):
                 self.effects.append(Effect(one.delivery_id, one.lead_id, item.is_repeat))
+                self.done.add(one.delivery_id)
         return Unknown("no answer") if step == "lost" else step
 
     async def check(self) -> Outcome:
