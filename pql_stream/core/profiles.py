@@ -8,8 +8,8 @@ order of events nor their repetition matters, and what is wrong is unknown: it r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -105,10 +105,14 @@ def fold_profile(state: ProfileState | None, event: ProductEvent) -> ProfileStat
 def said_by(event: ProductEvent) -> ProfileState | None:
     """What *event* says, by itself; None for nothing."""
     properties = event.properties
+    if _NAMES_READ.isdisjoint(properties):
+        return None  # most such events are about the company's size and the like
+    person = properties.get(_PERSON)
+    places = (properties, person) if person.__class__ is dict else (properties,)
     said = {
-        field: (event.occurred_at_ms, event.event_id, value)
-        for field, read in _SAYS.get(word(event.name), ())
-        if (value := read(properties)) is not None
+        field.field: (event.occurred_at_ms, event.event_id, value)
+        for field in _SAYS.get(word(event.name), ())
+        if (value := field.known(places)) is not None
     }
     return replace(NOTHING_KNOWN, **said) if said else None
 
@@ -178,63 +182,61 @@ _CONSENT_WORDS = {
     **dict.fromkeys(("false", "no", "denied", "withdrawn", "revoked", "opted out", "unsubscribed"), False),
 }
 
-_Read = Callable[[Properties], Any]
+
+def _first(values: Iterator[Any]) -> Any | None:  # noqa: ANN401 - a text
+    """The first value that is known (CONTRACT.md R16)."""
+    return next(values, None)
 
 
-def _values(properties: Properties, names: tuple[str, ...]) -> Iterator[Any]:
-    """What *names* have in the properties of an event, then in PostHog's `$set`."""
-    person = properties.get("$set")
-    for given in (properties, person) if person.__class__ is dict else (properties,):
-        for name in names:
-            value = given.get(name)
-            if value is not None:
-                yield value
+def _every(values: Iterator[bool]) -> bool | None:
+    """A yes where all that is known is yes: who is asked twice and says no once says no."""
+    known = list(values)
+    return all(known) if known else None
 
 
-def _first(read: Callable[[Any], str | None], *names: str) -> _Read:
-    """Reads what is known first under *names* (CONTRACT.md R16)."""
+class _Field(NamedTuple):
+    """Under which *names* a field is given, how one value is read, and which of several counts."""
 
-    def first(properties: Properties) -> str | None:
-        return next((known for value in _values(properties, names) if (known := read(value)) is not None), None)
+    field: ProfileField
+    names: tuple[str, ...]
+    read: Callable[[Any], Any]
+    choose: Callable[[Iterator[Any]], Any] = _first
 
-    return first
-
-
-def _every(read: Callable[[Any], bool | None], *names: str) -> _Read:
-    """Reads a yes where all that is known under *names* is yes: who is asked twice and says no once says no."""
-
-    def every(properties: Properties) -> bool | None:
-        known = [said for value in _values(properties, names) if (said := read(value)) is not None]
-        return all(known) if known else None
-
-    return every
+    def known(self, places: Sequence[Properties]) -> Any | None:  # noqa: ANN401 - a text, or of consent a yes or no
+        """What *places*, in their order, say of the field."""
+        read = self.read
+        given = (value for place in places for name in self.names if (value := place.get(name)) is not None)
+        return self.choose(known for value in given if (known := read(value)) is not None)
 
 
-_Says = tuple[tuple[ProfileField, _Read], ...]
-
-_OF_THE_LEAD: _Says = (
-    ("email", _first(read_email, "email", "$email")),
-    ("first_name", _first(read_text, "first_name", "firstName", "$first_name")),
-    ("last_name", _first(read_text, "last_name", "lastName", "$last_name")),
-    ("title", _first(read_text, "title", "job_title", "jobTitle")),
-    ("company", _first(read_company, "company", "company_name", "companyName")),
-    ("phone", _first(read_text, "phone", "$phone")),
-    ("timezone", _first(read_text, "timezone", "$timezone")),
-    ("locale", _first(read_text, "locale")),
-    ("consent", _every(read_consent, "consent", "marketing_consent", "marketingConsent")),
+_COMPANY = _Field("company", ("company", "company_name", "companyName"), read_company)
+_OF_THE_LEAD = (
+    _Field("email", ("email", "$email"), read_email),
+    _Field("first_name", ("first_name", "firstName", "$first_name"), read_text),
+    _Field("last_name", ("last_name", "lastName", "$last_name"), read_text),
+    _Field("title", ("title", "job_title", "jobTitle"), read_text),
+    _COMPANY,
+    _Field("phone", ("phone", "$phone"), read_text),
+    _Field("timezone", ("timezone", "$timezone"), read_text),
+    _Field("locale", ("locale",), read_text),
+    _Field("consent", ("consent", "marketing_consent", "marketingConsent"), read_consent, _every),
 )
 
 # The traits of a group are the company's: Segment's group call has an e-mail address and a phone, and they
 # are not the lead's.
-_OF_THE_COMPANY: _Says = (("company", _first(read_company, "company", "company_name", "companyName", "name")),)
+_OF_THE_COMPANY = (_COMPANY._replace(names=(*_COMPANY.names, "name")),)
 
-_SAYS: dict[str, _Says] = {
+_SAYS: dict[str, tuple[_Field, ...]] = {
     **dict.fromkeys(
         ("identify", "profile completed", "profile updated", "team size changed", "$identify", "$set"), _OF_THE_LEAD
     ),
     "group": _OF_THE_COMPANY,
 }
 """Event name, in its compared form -> what an event of this name may say. The name decides, not the form (R22)."""
+
+_PERSON = "$set"
+"""Where PostHog's events have what they say of a person."""
+_NAMES_READ = frozenset({_PERSON, *(name for fields in _SAYS.values() for field in fields for name in field.names)})
 
 
 class _Names(dict[str, bool]):
