@@ -2,7 +2,7 @@
 
 import os
 
-from conftest import pytest_configure
+from tests.conftest import pytest_configure
 
 
 def test_the_users_cluster_and_settings_are_out_of_reach(monkeypatch, pytestconfig):
