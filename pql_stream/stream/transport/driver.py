@@ -141,6 +141,8 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for what is in work (in `wait_empty`), commit, and let go."""
         await super().on_partitions_revoked(revoked)
+        # Of an app that stops Faust does nothing here: what is in work is still waited for, and finishes.
+        await self._wait_done()
         self._lose()
         await self.app.release_partitions()
 
@@ -180,6 +182,15 @@ class Consumer(driver.Consumer):
         The repair belongs here: a zombie that wakes up writes first and joins then, so what it wrote is in
         the log when its join revokes our partitions, and the next owner could not tell it from ours.
         """
+        await self._wait_done()
+        if self._ready_for_repair():
+            await self._repair_changelogs()
+        # When the app stops this is called twice, and the tables are closed in between.
+        self._sought = False
+        await super().wait_empty()
+
+    async def _wait_done(self) -> None:
+        """Wait until no batch is in work: work that can take long gives way."""
         self.app.giving_way.set()
         deadline_s = self.loop.time() + self._settings.revoke_timeout_s
         while any(track.taken for track in self._tracks.values()) and not self.app.crashed:
@@ -188,11 +199,6 @@ class Consumer(driver.Consumer):
                 await end_process(self.app, StreamLost("a batch was not done in time for the hand-over", why=why))
                 break
             await self._nap(0.2)
-        if self._ready_for_repair():
-            await self._repair_changelogs()
-        # When the app stops this is called twice, and the tables are closed in between.
-        self._sought = False
-        await super().wait_empty()
 
     def _ready_for_repair(self) -> bool:
         return self._sought and not self.app.crashed and self.app.lease.left_s() > 0.0
