@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/pql-stream demo
 
 test: $(READY)
-	$(BIN)/python -m pytest tests -n 3 --dist loadfile
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 # Seeded fault runs on a real Apache Kafka: make soak N=200, or one seed again: make soak SEED=17.
 N ?= 200

@@ -71,7 +71,7 @@ def test_sinks_of_the_settings_file_have_their_topics(topics, kafka, topic_prefi
     assert {(2, "delete", str(2 * MIB))} == {
         (topic.partitions, topic.config["cleanup.policy"], topic.config["max.message.bytes"]) for topic in made.values()
     }
-    assert 9 == len(applied.stdout.splitlines())
+    assert len(load_declarations(sinks=["crm"])) == len(applied.stdout.splitlines())
 
 
 def test_apply_mends_settings_and_raises_the_dead_letter_topic(topics, kafka, topic_prefix):
