@@ -67,7 +67,9 @@ def newest_row(client_config: Mapping[str, Any], topic: str, lead_id: str) -> Ne
     return found
 
 
-def sample_rows(client_config: Mapping[str, Any], topic: str, partitions: int) -> list[PlacedRow]:
+def sample_rows(
+    client_config: Mapping[str, Any], topic: str, partitions: int, enough: int = SAMPLE_ROWS_MAX
+) -> list[PlacedRow]:
     """
     Some rows from near the end of each partition of the changelog *topic*; none only where none are near.
 
@@ -85,7 +87,7 @@ def sample_rows(client_config: Mapping[str, Any], topic: str, partitions: int) -
                     if (row := message.value()) is not None
                 ]
                 found += rows[-SAMPLE_ROWS_MAX:]
-                if len(found) >= SAMPLE_ROWS_MAX:
+                if len(found) >= enough:
                     return found  # each further partition costs the start of a worker up to a second
             if found:
                 return found

@@ -21,6 +21,7 @@ from pql_stream.stream.names import (
     sink_topics,
 )
 from pql_stream.stream.partitioner import partition_of
+from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.rows import row_identity
 
 STATE_FILE = "pql-state.json"
@@ -115,6 +116,9 @@ def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: i
     if rows:
         check_row(rows[-1].row, topic, pack)
     check_places(rows, topic, partitions)
+    profiles = sample_rows(client_config, prefixed(LEAD_PROFILES, prefix), partitions, enough=1)
+    if profiles:
+        load_profile(profiles[-1].row)
 
 
 def check_places(rows: Iterable[PlacedRow], topic: str, partitions: int) -> None:
