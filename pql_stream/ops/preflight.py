@@ -13,6 +13,7 @@ from pql_stream.ops.changelog import PlacedRow, sample_rows
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.stream.names import (
     CO_PARTITIONED,
+    LEAD_PROFILES,
     LEADS_CHANGELOG,
     PRODUCT_ACTIVITY,
     PRODUCT_ACTIVITY_DLQ,
