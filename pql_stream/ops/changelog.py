@@ -1,4 +1,4 @@
-"""Rows from a changelog of a running cluster: one lead's for `explain` and `erase`, some of all for a start."""
+"""Rows from a changelog of a running cluster: one lead's for `explain` and `erase`, a sample for a start."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def sample_rows(
     client_config: Mapping[str, Any], topic: str, partitions: int, enough: int = SAMPLE_ROWS_MAX
 ) -> list[PlacedRow]:
     """
-    Some rows from near the end of each partition of the changelog *topic*; none only where none are near.
+    Rows from near the ends of the partitions of the changelog *topic*, one after the other until there are *enough*;
+    none only where none are near.
 
     Raises:
         BrokerError: the cluster is away, or does not let us read.

@@ -105,12 +105,12 @@ def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
 
 def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: int, pack: PackIdentity) -> None:
     """
-    See that the rows on the cluster were made by *pack* and lie on so many *partitions*: the local state may be
-    new, or lost.
+    See that the rows on the cluster were made by *pack* and lie on so many *partitions*, and that their contact data
+    can be read: the local state may be new, or lost.
 
     Raises:
         InvalidState: they were not, do not, or this version cannot read them.
-        BrokerError: the cluster is away, or does not let us read the changelog.
+        BrokerError: the cluster is away, or does not let us read the changelogs.
     """
     topic = prefixed(LEADS_CHANGELOG, prefix)
     rows = sample_rows(client_config, topic, partitions)
