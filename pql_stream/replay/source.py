@@ -1,0 +1,69 @@
+"""
+Where a replay's events come from: files and topics, as one port.
+
+A replay runs in several processes, and each reads all of its source and scores its own leads. So a source goes from
+process to process, is opened in each, and gives the same records in the same order every time. What reads a topic
+lives in `ops`: no client library here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+Position = Any
+"""Where reading goes on, as a JSON value; what it means is the source's own."""
+
+
+class Recorded(NamedTuple):
+    """
+    One record of a source. For a file *topic* is its name, *partition* 0 and *offset* the line (CONTRACT.md 5).
+
+    *timestamp_ms* and *headers* are Kafka's; a file has neither.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    timestamp_ms: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Chunk(NamedTuple):
+    """Some records in a row. *after* is the position behind them, *bytes_read* what of `bytes_total` lies before it."""
+
+    records: list[Recorded]
+    after: Position
+    bytes_read: int
+
+
+class Source(Protocol):
+    """
+    Recorded events in an order that never changes. It can be pickled.
+    """
+
+    def fingerprint(self) -> str:
+        """Equal for two sources only when they give the same records: an interrupted replay asks before it goes on."""
+
+    @property
+    def bytes_total(self) -> int | None:
+        """How much there is to read, in whatever `Chunk.bytes_read` counts; None when that is not known."""
+
+    def check(self) -> None:
+        """
+        Find out now whether it can be read.
+
+        Raises:
+            InvalidInput: it cannot.
+            BrokerError: the cluster does not answer.
+        """
+
+    def read(self, since: Position | None = None) -> Iterator[Chunk]:
+        """
+        Its records from *since* on, or all; chunks are cut alike every time.
+
+        Raises:
+            InvalidInput: it cannot be read to its end.
+            BrokerError: the cluster does not answer any more.
+        """
