@@ -39,9 +39,7 @@ class Chunk(NamedTuple):
 
 
 class Source(Protocol):
-    """
-    Recorded events in an order that never changes. It can be pickled.
-    """
+    """Recorded events in an order that never changes. It can be pickled."""
 
     def fingerprint(self) -> str:
         """Equal for two sources only when they give the same records: an interrupted replay asks before it goes on."""
