@@ -53,8 +53,6 @@ Of one batch. What is in work when a worker dies is looked at again, and a batch
 smaller than for scoring, which works on a thousand times as many records.
 """
 
-_READ_AGAIN_S = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkPlan:
@@ -207,16 +205,21 @@ class DeliverApp(BatchApp):
 
     async def _profiles_read(self, partition: int) -> None:
         """
-        Wait until the contact data that was there when *partition* became ours is read: what is not known then may
-        come, and is waited for by itself.
+        Wait until the contact data of *partition* is read as it is now.
+
+        The scorer writes it before the changes. So what is not known then may come, and is waited for by itself.
 
         Raises:
             GaveWay: the batch must.
         """
-        while not self._following.follower.is_caught_up(partition):
-            if self.giving_way.is_set():
-                raise GaveWay
-            await asyncio.sleep(_READ_AGAIN_S)
+        reading = asyncio.ensure_future(self._following.follower.read_to_end(partition))
+        gives_way = asyncio.ensure_future(self.giving_way.wait())
+        await asyncio.wait({reading, gives_way}, return_when=asyncio.FIRST_COMPLETED)
+        gives_way.cancel()
+        if not reading.done():
+            reading.cancel()
+            raise GaveWay
+        reading.result()
 
     async def _dispatch(self, batch: RecordBatch) -> None:
         """Write the deliveries of *batch*; a repeat of it writes the same, and the ledger knows them."""

@@ -79,6 +79,7 @@ class ProfileFollower:
         """How often partitions were dealt, and the one of these times that is followed."""
         self._left: dict[int, int] = {}
         """Partition -> the end that it had when it became ours, while that is not reached."""
+        self._moved = asyncio.Event()
 
     def own(self, partitions: Collection[int]) -> None:
         """*partitions* are ours from here, and no others."""
@@ -101,6 +102,25 @@ class ProfileFollower:
     def is_caught_up(self, partition: int) -> bool:
         """Everything was read that *partition* had when it became ours."""
         return partition in self._wanted and not self._is_new and partition not in self._left
+
+    async def read_to_end(self, partition: int) -> None:
+        """
+        Return when everything is read that *partition* has now: what was known of a lead before a change was published.
+
+        Never, if the partition is not ours any more.
+        """
+        end = await self._end(partition)
+        while not self.is_caught_up(partition) or self._store.offset(partition) + 1 < end:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _end(self, partition: int) -> int:
+        while True:
+            try:
+                return (await self._log.ends((partition,)))[partition]
+            except BrokerError as exc:
+                log.warning("the end of contact data is not known at the moment: %s (%s)", exc.what, exc.why)
+            await self._sleep(_AGAIN_S)
 
     @property
     def _is_new(self) -> bool:
@@ -126,6 +146,7 @@ class ProfileFollower:
                 # What is not ours any more may have come with it.
                 if not self._is_new:
                     self._apply(stretch)
+            self._moved.set()
         except BrokerError as exc:
             log.warning("contact data is not followed at the moment: %s (%s)", exc.what, exc.why)
             # Something may have been passed over: from what is stored.

@@ -46,22 +46,27 @@ class Tail:
         self._connection = connection
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
+        self._asking: AIOKafkaConsumer | None = None
+        """Asks for ends: on one connection the answer would come behind a fetch, which waits for records."""
         self._positions: dict[int, int] = {}
 
     async def start(self) -> None:
         """Connect."""
-        self._consumer = make_consumer(self._connection)
+        self._consumer, self._asking = make_consumer(self._connection), make_consumer(self._connection)
         await self._consumer.start()
+        await self._asking.start()
 
     async def stop(self) -> None:
         """Disconnect."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        consumers = self._consumer, self._asking
+        self._consumer = self._asking = None
+        for consumer in consumers:
+            if consumer is not None:
+                await consumer.stop()
 
     def follow(self, positions: Mapping[int, int]) -> None:
         """Go on with these partitions, and no others, each at its offset."""
-        consumer = self._connected()
+        consumer = self._connected(self._consumer)
         consumer.assign([TopicPartition(self._topic, partition) for partition in positions])
         for partition, offset in positions.items():
             consumer.seek(TopicPartition(self._topic, partition), offset)
@@ -75,7 +80,9 @@ class Tail:
             BrokerError: there is no answer, or none that we may have.
         """
         try:
-            ends = await self._connected().end_offsets([TopicPartition(self._topic, at) for at in partitions])
+            ends = await self._connected(self._asking).end_offsets(
+                [TopicPartition(self._topic, at) for at in partitions]
+            )
         except KafkaError as exc:
             raise BrokerError(f"the ends of {self._topic} are not known", why=repr(exc)) from exc
         return {tp.partition: end for tp, end in ends.items()}
@@ -90,7 +97,7 @@ class Tail:
         if not self._positions:
             await asyncio.sleep(_STEP_MS / 1000)
             return []
-        consumer, found = self._connected(), []
+        consumer, found = self._connected(self._consumer), []
         try:
             polled = await consumer.getmany(timeout_ms=_STEP_MS, max_records=_RECORDS_MAX)
             for partition, before in self._positions.items():
@@ -105,10 +112,10 @@ class Tail:
         self._positions |= {stretch.partition: stretch.next for stretch in found}
         return found
 
-    def _connected(self) -> AIOKafkaConsumer:
-        if self._consumer is None:
+    def _connected(self, consumer: AIOKafkaConsumer | None) -> AIOKafkaConsumer:
+        if consumer is None:
             raise BrokerError(f"the reader of {self._topic} is not connected")
-        return self._consumer
+        return consumer
 
 
 class FollowedTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -168,6 +169,38 @@ async def test_it_is_caught_up_where_a_partition_ends_with_markers(world):
 
     assert follower.caught_up
     assert {0: 1} == world.store.offsets
+
+
+async def test_reading_to_the_end_is_to_the_end_of_now(world):
+    """Also what was written after the partition became ours; the broker may be away when it is asked for the end."""
+    follower = world.follower(0)
+    await follower.step()
+    world.topic.say("u2", "eve@acme.example")
+    world.topic.failures = 1
+    reading = asyncio.ensure_future(follower.read_to_end(0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert ([1.0], False) == (world.slept, reading.done())
+
+    await follower.step()
+    await reading
+
+    assert LeadProfile("u2", email="eve@acme.example") == follower.of(0, "u2")
+
+
+async def test_reading_to_the_end_waits_for_the_partition(world):
+    """Before its stores are open nothing of it is known."""
+    follower = world.follower(0)
+    reading = asyncio.ensure_future(follower.read_to_end(0))
+    await asyncio.sleep(0)
+
+    assert not reading.done()
+
+    await follower.step()
+    await reading
+
+    assert follower.is_caught_up(0)
 
 
 async def test_a_restart_reads_the_tail_only(world):
