@@ -128,15 +128,15 @@ class Ledger(Protocol):
         """What is known of each of *refs*, in their order; of a delivery without a row, `Row()`."""
 
     async def claim(
-        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: bool
+        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: Sequence[bool]
     ) -> list[Grant]:
         """
         Say "sending" of each of *refs* before it is sent; which of them may be sent, in their order.
 
         A row that `is_over_for` the copy is left alone: "none". One that says "sending", whoever said so, is in doubt
-        from now on. A claim of what is in doubt is a repeat ("again"), and noted as such if *note_repeats*. The
-        claimed copy stands for the delivery. The same claim made once more (*owner* and *at_ms* are the row's) is what
-        follows a `LedgerAway`: it changes nothing and gives the same answer.
+        from now on. A claim of what is in doubt is a repeat ("again"), and noted as such if *note_repeats* says so of
+        it. The claimed copy stands for the delivery. The same claim made once more (*owner* and *at_ms* are the row's)
+        is what follows a `LedgerAway`: it changes nothing and gives the same answer.
 
         Raises:
             ClaimLost: somebody else took *partition* over; nothing was claimed. A partition that nobody ever took
@@ -185,11 +185,11 @@ class MemoryLedger:
         return [Known(self._row(ref), self._head(ref.lead_id)) for ref in refs]
 
     async def claim(
-        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: bool
+        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: Sequence[bool]
     ) -> list[Grant]:
         """As `Ledger` says."""
         self._check_owner(partition, owner)
-        return [self._claim_one(owner, ref, at_ms, note_repeats=note_repeats) for ref in refs]
+        return [self._claim_one(owner, ref, at_ms, notes=notes) for ref, notes in zip(refs, note_repeats, strict=True)]
 
     async def settle(self, partition: str, owner: str, settlements: Sequence[Settlement]) -> None:
         """As `Ledger` says."""
@@ -230,7 +230,7 @@ class MemoryLedger:
         if self._owners.setdefault(partition, owner) != owner:
             raise ClaimLost(partition)
 
-    def _claim_one(self, owner: str, ref: Ref, at_ms: int, *, note_repeats: bool) -> Grant:
+    def _claim_one(self, owner: str, ref: Ref, at_ms: int, *, notes: bool) -> Grant:
         row = self._row(ref)
         if row.is_over_for(ref.copy):
             return "none"
@@ -240,7 +240,7 @@ class MemoryLedger:
         self._rows[ref.delivery_id] = Row("sending", owner, at_ms, ref.copy, in_doubt)
         if not in_doubt:
             return "first"
-        if note_repeats:
+        if notes:
             self._repeated.append(ref.delivery_id)
         return "again"
 

@@ -30,8 +30,8 @@ class Limiter(Protocol):
 
     async def acquire(self, bucket: str, tokens: int) -> float:
         """
-        May *tokens* (from 1 to the rate's calls) more calls be made? 0: now, and they are counted. Else the seconds
-        after which to ask again: nothing was counted, so who gives up meanwhile leaves no debt.
+        May *tokens* more calls be made? 0: now, and they are counted. Else the seconds after which to ask again:
+        nothing was counted, so who gives up meanwhile leaves no debt. More than the rate's calls count as these.
 
         Raises:
             LedgerAway: the limiter does not answer.
@@ -49,6 +49,7 @@ class MemoryLimiter:
     async def acquire(self, bucket: str, tokens: int) -> float:
         """As `Limiter` says."""
         now_s = self._clock()
+        tokens = min(tokens, self._rate.calls)
         calls = self._calls.setdefault(bucket, deque(maxlen=self._rate.calls))
         # The call that must have left the window before the last of ours fits in.
         at = len(calls) + tokens - self._rate.calls - 1

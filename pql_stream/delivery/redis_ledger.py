@@ -52,13 +52,13 @@ class RedisLedger:
         return [_known(*found[at : at + 3]) for at in range(0, len(found), 3)]
 
     async def claim(
-        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: bool
+        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: Sequence[bool]
     ) -> list[Grant]:
         """As `Ledger` says."""
         keys = [self._partition(partition), *self._repeats(), self._owner(owner), *map(self._row, refs)]
-        words: list[Word] = [hash_of(owner, 8), owner, at_ms, int(note_repeats), REPEATS_LISTED_MAX, self._kept_ms]
-        for ref in refs:
-            words += [pack_id(ref.delivery_id), ref.copy]
+        words: list[Word] = [hash_of(owner, 8), owner, at_ms, REPEATS_LISTED_MAX, self._kept_ms]
+        for ref, notes in zip(refs, note_repeats, strict=True):
+            words += [pack_id(ref.delivery_id), ref.copy, int(notes)]
         granted = await self._redis.run(self._claim, keys, words)
         if granted is None:
             raise ClaimLost(partition)

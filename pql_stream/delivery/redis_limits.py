@@ -24,6 +24,6 @@ class RedisLimiter:
         """As `Limiter` says."""
         # A channel may be somebody's name, and a credential is nobody's business: only a hash of it is there.
         key = self._space + hash_of(bucket, 16)
-        words = [self._rate.calls, int(self._rate.period_s * 1_000_000), tokens]
+        words = [self._rate.calls, int(self._rate.period_s * 1_000_000), min(tokens, self._rate.calls)]
         wait_us: int = await self._redis.run(self._acquire, [key], words)
         return wait_us / 1_000_000

@@ -27,6 +27,7 @@ from pql_stream.delivery.sink import Item
 from pql_stream.delivery.triage import Triage
 from pql_stream.delivery.verdicts import Call, Verdicts
 from pql_stream.errors import ClaimLost, PqlError
+from pql_stream.wire.deliveries import Delivery
 from pql_stream.wire.records import SourceBatch
 
 
@@ -123,9 +124,9 @@ class Rounds:
         self._gate_s = self._ports.monotonic_s() + for_s
 
     async def _acquire(self, call: Call) -> float:
-        name = self._outlet.name
-        is_per_channel = self._outlet.sink.traits.rate_scope == "channel"
-        return await self._ports.limiter.acquire(f"{name}/{call.channel}" if is_per_channel else name, 1)
+        name, sink = self._outlet.name, self._outlet.sink
+        bucket = f"{name}/{call.channel}" if sink.traits.rate_scope == "channel" else name
+        return await self._ports.limiter.acquire(bucket, max(sink.calls_of(call.items), 1))
 
     def _put_back(self, call: Call, wait_s: float) -> None:
         """The limiter does not let *call* pass yet."""
@@ -195,9 +196,10 @@ class Rounds:
         """Claim what was taken, in one step, and start the calls."""
         if not self._taken:
             return
-        refs = [lane.first.ref for call in self._taken for lane in call.lanes]
+        firsts = [lane.first for call in self._taken for lane in call.lanes]
+        refs = [work.ref for work in firsts]
         at_ms = self._ports.time_ms()
-        note_repeats = not self._outlet.sink.traits.repeatable
+        note_repeats = [self._repeat_counts(work.delivery) for work in firsts]
         grants = await self._patience.insist(
             lambda: self._ports.ledger.claim(
                 self._recorder.partition, self._outlet.owner, refs, at_ms=at_ms, note_repeats=note_repeats
@@ -230,12 +232,16 @@ class Rounds:
                 self._lanes.advance(lane)
                 continue
             is_repeat = grant == "again"
-            if is_repeat and not self._outlet.sink.traits.repeatable:
+            if is_repeat and self._repeat_counts(item.delivery):
                 self._recorder.ends.repeated += 1
             if not lane.first.tries:
                 lane.first.passes_seen = self._outlet.breaker.passes
             call.lanes.append(lane)
             call.items.append(replace(item, is_repeat=is_repeat))
+
+    def _repeat_counts(self, delivery: Delivery) -> bool:
+        """Would it be noticed where it arrives?"""
+        return delivery.action not in self._outlet.sink.traits.repeatable
 
     async def _attempt(self, call: Call) -> list[Outcome] | None:
         """The outcomes of *call*; None if our own code failed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pql_stream.core.profiles import LeadProfile
+from pql_stream.core.routes import Action
 from pql_stream.delivery.outcomes import Outcome
 from pql_stream.wire.deliveries import Delivery
 
@@ -30,14 +31,14 @@ class Traits:
     """
     What the delivery loop must know of a sink.
 
-    *batch_max*: items in one attempt. *repeatable*: the destination recognises a repeat by our id, or writing the
-    same again changes nothing; only then may an unknown outcome be followed by another attempt unmarked.
+    *batch_max*: items in one attempt. *repeatable*: actions of which the destination recognises a repeat by our id,
+    or of which the same again changes nothing; only of those may another attempt follow an unknown outcome unmarked.
     *needs_profile*: without contact data there is nothing to send. *rate*: calls per *rate_period_s*, the
     destination's own rule, for all of the credential or for each channel.
     """
 
     batch_max: int
-    repeatable: bool
+    repeatable: frozenset[Action]
     needs_profile: bool
     rate: int
     rate_period_s: float
@@ -57,6 +58,9 @@ class Sink(Protocol):
 
     def channel_of(self, item: Item) -> str:
         """What a rate limit of scope "channel" is about; "" where there is none."""
+
+    def calls_of(self, items: Sequence[Item]) -> int:
+        """How many calls an attempt at *items* makes, as a rule: what the rate limit counts."""
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """One attempt at *items*, at most `traits.batch_max`: an outcome for each, in their order."""

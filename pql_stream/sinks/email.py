@@ -14,9 +14,9 @@ from pql_stream.sinks.http import TOTAL_TIMEOUT_S
 from pql_stream.sinks.mail_message import Mail, MailMaker
 from pql_stream.sinks.smtp_session import Relay, SmtpSession
 
-TRAITS = Traits(batch_max=20, repeatable=False, needs_profile=False, rate=10, rate_period_s=1.0)
+TRAITS = Traits(batch_max=20, repeatable=frozenset(), needs_profile=False, rate=10, rate_period_s=1.0)
 """
-Twenty mails share a connection. Ten calls a second: relays have limits of their own, and say so.
+Twenty mails share a connection, and ten may be opened a second: relays have limits of their own, and say so.
 
 No profile is needed to write to salespeople; a mail to a lead without one waits.
 """
@@ -38,6 +38,10 @@ class EmailSink:
     def channel_of(self, _item: Item) -> str:
         """There is none: a relay counts all mails alike."""
         return ""
+
+    def calls_of(self, _items: Sequence[Item]) -> int:
+        """One connection."""
+        return 1
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """As `Sink` says. The items share a connection; once it is lost, those left were not sent."""

@@ -95,14 +95,10 @@ class HubSpotSink:
 
     @property
     def traits(self) -> Traits:
-        """
-        Not repeatable, for the sake of the tasks: contacts are.
-
-        One attempt is one call for contacts and two for tasks, more where HubSpot rejects a batch.
-        """
+        """As `Sink` says."""
         return Traits(
             batch_max=BATCH_MAX,
-            repeatable=False,
+            repeatable=frozenset({"upsert"}),
             needs_profile=True,
             rate=self._settings.rate,
             rate_period_s=RATE_PERIOD_S,
@@ -111,6 +107,11 @@ class HubSpotSink:
     def channel_of(self, _item: Item) -> str:
         """There are none."""
         return ""
+
+    def calls_of(self, items: Sequence[Item]) -> int:
+        """One for contacts and two for tasks; more where HubSpot rejects a batch."""
+        actions = {item.delivery.action for item in items}
+        return ("upsert" in actions) + 2 * ("task" in actions)
 
     def check_route(self, route: Route) -> None:
         """

@@ -28,7 +28,7 @@ from pql_stream.sinks.templates import Templates
 ACTIONS = frozenset({"upsert", "task"})
 TRAITS = Traits(
     batch_max=200,
-    repeatable=False,  # because of the tasks
+    repeatable=frozenset({"upsert"}),
     needs_profile=True,
     rate=100_000,
     rate_period_s=86_400.0,
@@ -83,6 +83,11 @@ class SalesforceSink:
     def traits(self) -> Traits:
         """As `Sink` says."""
         return TRAITS
+
+    def calls_of(self, items: Sequence[Item]) -> int:
+        """One for all leads, and one for each task."""
+        tasks = sum(item.delivery.action == "task" for item in items)
+        return tasks + (tasks < len(items))
 
     def channel_of(self, item: Item) -> str:  # noqa: ARG002 - there are none
         """As `Sink` says."""

@@ -25,7 +25,9 @@ from pql_stream.sinks.slack_message import CHANNEL_OPTION, Unfit, message_of
 from pql_stream.sinks.templates import Templates
 
 BASE_URL = "https://slack.com/api"
-TRAITS = Traits(batch_max=1, repeatable=False, needs_profile=False, rate=1, rate_period_s=1.0, rate_scope="channel")
+TRAITS = Traits(
+    batch_max=1, repeatable=frozenset(), needs_profile=False, rate=1, rate_period_s=1.0, rate_scope="channel"
+)
 """About one message a second and channel; short bursts are borne, but repeated abuse may disable the app."""
 
 
@@ -56,6 +58,10 @@ class SlackSink:
     def channel_of(self, item: Item) -> str:
         """The channel."""
         return str(item.delivery.options.get(CHANNEL_OPTION, ""))
+
+    def calls_of(self, _items: Sequence[Item]) -> int:
+        """One delivery is one call."""
+        return 1
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """As `Sink` says."""
@@ -116,6 +122,10 @@ class SlackWebhookSink:
     def channel_of(self, _item: Item) -> str:
         """There is one alone."""
         return ""
+
+    def calls_of(self, _items: Sequence[Item]) -> int:
+        """One delivery is one call."""
+        return 1
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """As `Sink` says."""

@@ -91,12 +91,20 @@ class WebhookSink:
     def traits(self) -> Traits:
         """Repeatable: a receiver that keeps to the specification knows the id again."""
         return Traits(
-            batch_max=1, repeatable=True, needs_profile=False, rate=self._endpoint.rate_per_s, rate_period_s=1.0
+            batch_max=1,
+            repeatable=frozenset({"post"}),
+            needs_profile=False,
+            rate=self._endpoint.rate_per_s,
+            rate_period_s=1.0,
         )
 
     def channel_of(self, _item: Item) -> str:
         """There are none."""
         return ""
+
+    def calls_of(self, _items: Sequence[Item]) -> int:
+        """One delivery is one call."""
+        return 1
 
     async def deliver(self, items: Sequence[Item]) -> list[Outcome]:
         """As `Sink` says."""

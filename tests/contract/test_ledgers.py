@@ -28,7 +28,7 @@ async def ledger(request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
 
 
 async def claim(ledger: Ledger, *refs: Ref, owner: str = "a", at_ms: int = 1, note_repeats: bool = True) -> list[str]:
-    return list(await ledger.claim("topic-0", owner, refs, at_ms=at_ms, note_repeats=note_repeats))
+    return list(await ledger.claim("topic-0", owner, refs, at_ms=at_ms, note_repeats=[note_repeats] * len(refs)))
 
 
 async def settle(ledger: Ledger, ref: Ref, state, owner: str = "a", **rest) -> None:
@@ -211,7 +211,7 @@ async def test_partitions_are_taken_over_one_by_one(ledger):
 
     with pytest.raises(ClaimLost):
         await ledger.park("topic-0", "a", [ONE])
-    assert ["first"] == await ledger.claim("topic-1", "a", [OTHER], at_ms=1, note_repeats=True)
+    assert ["first"] == await ledger.claim("topic-1", "a", [OTHER], at_ms=1, note_repeats=[True])
 
 
 async def test_a_frozen_worker_comes_back_after_its_delivery_was_sent_again(ledger):
@@ -350,7 +350,7 @@ SETTLEMENTS = st.builds(
 WHO = st.tuples(st.sampled_from(["topic-0", "topic-1"]), st.sampled_from(["a", "b"]))
 STEPS = st.one_of(
     st.tuples(st.just("take_over"), WHO),
-    st.tuples(st.just("claim"), WHO, MANY, st.integers(1, 3), st.booleans()),
+    st.tuples(st.just("claim"), WHO, MANY, st.integers(1, 3), st.lists(st.booleans(), min_size=3, max_size=3)),
     st.tuples(st.just("settle"), WHO, st.lists(SETTLEMENTS, max_size=3)),
     st.tuples(st.just("park"), WHO, MANY),
 )
@@ -361,7 +361,7 @@ async def answer(ledger: Ledger, step: tuple) -> object:
     kind, who, *rest = step
     try:
         if kind == "claim":
-            said = await ledger.claim(*who, rest[0], at_ms=rest[1], note_repeats=rest[2])
+            said = await ledger.claim(*who, rest[0], at_ms=rest[1], note_repeats=rest[2][: len(rest[0])])
         else:
             said = await getattr(ledger, kind)(*who, *rest)
     except ClaimLost as exc:

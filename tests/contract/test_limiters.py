@@ -110,6 +110,15 @@ async def test_several_calls_wait_for_the_last_that_they_need(bench):
     assert [close_to(HOUR_S * 3 / 4), close_to(HOUR_S / 2), close_to(HOUR_S / 4)] == waits
 
 
+async def test_more_calls_than_the_rate_count_as_the_rate(bench):
+    """
+    Who needs more in one go than there may ever be is let pass when nobody else has called.
+    """
+    limiter = bench.limiter(Rate(2, HOUR_S))
+
+    assert [0, close_to(HOUR_S)] == [await limiter.acquire("key", tokens) for tokens in (5, 1)]
+
+
 async def test_who_must_wait_leaves_no_debt(bench):
     """
     A refused call is not counted: asking often makes nobody wait longer.

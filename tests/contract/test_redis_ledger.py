@@ -29,7 +29,7 @@ def ledger_on(connection: RedisConnection, prefix: str = "") -> RedisLedger:
 
 
 async def claim(ledger: RedisLedger, *refs: Ref, owner: str = "a", at_ms: int = 1) -> list[str]:
-    return list(await ledger.claim("topic-0", owner, refs, at_ms=at_ms, note_repeats=True))
+    return list(await ledger.claim("topic-0", owner, refs, at_ms=at_ms, note_repeats=[True] * len(refs)))
 
 
 CALLS: dict[str, Callable[[RedisConnection], Awaitable[object]]] = {
@@ -326,11 +326,13 @@ async def test_a_delivery_takes_little_room(own_redis):
     async with connected(own_redis.url) as connection:
         ledger = RedisLedger(connection, prefix="", sink="hubspot")
         owner = "worker-7d9f8c6b5-x2x4q:1:6f1d0f9e3a"
-        await ledger.claim("delivery-hubspot-0", owner, [ONE], at_ms=1, note_repeats=False)
+        await ledger.claim("delivery-hubspot-0", owner, [ONE], at_ms=1, note_repeats=[False])
         before = (await raw.info("memory"))["used_memory"]
         for start in range(0, 20_000, 1_000):
             refs = [Ref(os.urandom(16).hex(), f"lead-{number}", number) for number in range(start, start + 1_000)]
-            await ledger.claim("delivery-hubspot-0", owner, refs, at_ms=1_790_000_000_000, note_repeats=False)
+            await ledger.claim(
+                "delivery-hubspot-0", owner, refs, at_ms=1_790_000_000_000, note_repeats=[False] * len(refs)
+            )
             await ledger.settle("delivery-hubspot-0", owner, [Settlement(ref, "delivered") for ref in refs])
         after = (await raw.info("memory"))["used_memory"]
     await raw.aclose()

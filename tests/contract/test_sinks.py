@@ -105,6 +105,19 @@ async def test_one_outcome_per_item_in_order(trial):
     assert [item.delivery.delivery_id for item in items] == list(trial.effects())
 
 
+async def test_the_calls_of_an_attempt_are_as_many_as_it_says(http_trial):
+    """
+    A rate limit counts what the destination counts.
+    """
+    sink = http_trial.sink()
+    items = http_trial.items(min(3, sink.traits.batch_max))
+
+    await sink.deliver(items)
+
+    calls = [path for _, path in http_trial.bench.journal.requests if not path.endswith("/token")]
+    assert sink.calls_of(items) == len(calls)
+
+
 async def test_nothing_to_deliver(trial):
     """
     No items, no outcomes and no request.
@@ -366,12 +379,12 @@ async def test_a_repeat_after_a_lost_answer_has_no_second_effect(trial):
 
 async def test_a_repeatable_sink_needs_no_mark(trial):
     """
-    `traits.repeatable` promises more: the same items again, as new, change nothing.
+    `traits.repeatable` promises more of an action: the same items again, as new, change nothing.
     """
     sink = trial.sink()
-    if not sink.traits.repeatable:
-        pytest.skip("it does not say so")
     items = trial.items(2)
+    if not {item.delivery.action for item in items} <= sink.traits.repeatable:
+        pytest.skip("it does not say so")
 
     outcomes = await trial.deliver([*items, *items], sink)
 

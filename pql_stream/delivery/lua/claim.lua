@@ -1,9 +1,9 @@
 -- KEYS: partition, list of repeats, their number, owner's name, and a row each.
--- ARGV: owner, its name, at_ms, whether to note repeats, how many to list, kept_ms, and delivery, copy of each.
+-- ARGV: owner, its name, at_ms, how many to list, kept_ms, and of each: delivery, copy, whether to note a repeat.
 -- Gives a letter each: first, again, none; false if the partition is somebody else's.
 
-local owner, at_ms, kept_ms = ARGV[1], tonumber(ARGV[3]), ARGV[6]
-local notes, listed_max = ARGV[4] == "1", tonumber(ARGV[5])
+local owner, at_ms, kept_ms = ARGV[1], tonumber(ARGV[3]), ARGV[5]
+local listed_max = tonumber(ARGV[4])
 
 local function note(row, delivery)
   row.noted = math.min(row.noted + 1, 255)
@@ -14,7 +14,7 @@ local function note(row, delivery)
   redis.call("PEXPIRE", KEYS[3], kept_ms)
 end
 
-local function claim(key, delivery, copy)
+local function claim(key, delivery, copy, notes)
   local row = row_of(key)
   if is_over(row, copy) then
     return "n"
@@ -40,7 +40,8 @@ end
 redis.call("SET", KEYS[4], ARGV[2], "PX", kept_ms)
 local grants = {}
 for i = 5, #KEYS do
-  grants[#grants + 1] = claim(KEYS[i], ARGV[2 * i - 3], tonumber(ARGV[2 * i - 2]))
+  local at = 3 * i - 9
+  grants[#grants + 1] = claim(KEYS[i], ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == "1")
 end
 write_rows(kept_ms)
 return table.concat(grants)

@@ -29,7 +29,8 @@ from pql_stream.wire.records import OutRecord
 
 SINK = "crm"
 TOPICS = SinkTopics("delivery-crm", "delivery-crm-parked", "delivery-crm-dlq")
-QUIET = Traits(batch_max=1, repeatable=True, needs_profile=False, rate=1_000, rate_period_s=1.0)
+REPEATABLE: frozenset[Action] = frozenset({"upsert", "task"})
+QUIET = Traits(batch_max=1, repeatable=REPEATABLE, needs_profile=False, rate=1_000, rate_period_s=1.0)
 
 
 class Crash(BaseException):
@@ -98,6 +99,9 @@ class ScriptedSink:
     at_once: int = 0
     at_once_max: int = 0
 
+    def calls_of(self, items: Sequence[Item]) -> int:
+        return len(items)
+
     def channel_of(self, item: Item) -> str:
         channel = self.channels.get(item.delivery.lead_id, "")
         if channel == "bug":
@@ -131,7 +135,7 @@ class ScriptedSink:
             was_there = one.delivery_id in self.done
             if was_there and self.looks and item.is_repeat:
                 return Delivered(was_there=True)
-            if not (was_there and self.traits.repeatable):
+            if not (was_there and one.action in self.traits.repeatable):
                 self.effects.append(Effect(one.delivery_id, one.lead_id, item.is_repeat))
                 self.done.add(one.delivery_id)
         return Unknown("no answer") if step == "lost" else step
@@ -200,7 +204,7 @@ class WorldLedger:
         return await self._made(lambda: self.inner.look_up(refs))
 
     async def claim(
-        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: bool
+        self, partition: str, owner: str, refs: Sequence[Ref], *, at_ms: int, note_repeats: Sequence[bool]
     ) -> list[Grant]:
         return await self._made(
             lambda: self.inner.claim(partition, owner, refs, at_ms=at_ms, note_repeats=note_repeats)

@@ -39,7 +39,7 @@ def test_attempts_under_way_finish_and_are_recorded_and_nothing_new_begins():
 @pytest.mark.parametrize("step", [Refused("invalid"), Later("busy", "item", 900.0), Unknown(), "bug"])
 def test_every_outcome_is_recorded_on_the_way_out(step):
     """What ends while the batch gives way is in the ledger, and what failed is left to the next owner."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.seconds = 10.0
     world.sink.script["d1"] = deque([step])
 
@@ -143,7 +143,7 @@ def test_a_cancelled_batch_leaves_no_call_behind():
 
 def test_a_call_that_was_under_way_in_a_crash_is_repeated_and_listed():
     """The answer was lost with the worker: the next one tries again, as a repeat, and the ledger has it."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.effects_left = 8  # taken over, looked up, claimed: two each; the call began and its effect is there
 
     with pytest.raises(Crash):
@@ -161,7 +161,7 @@ def test_a_call_that_was_under_way_in_a_crash_is_repeated_and_listed():
 
 def test_a_sink_that_looks_first_takes_the_repeat_back():
     """It finds that the destination had it: delivered, nothing sent, nothing listed, counted as a duplicate."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.looks = True
     world.sink.script["d1"] = deque(["lost"])
 
@@ -173,7 +173,7 @@ def test_a_sink_that_looks_first_takes_the_repeat_back():
 
 def test_doubt_outlives_an_attempt_that_surely_failed():
     """An answer was lost, the next attempt was surely not taken: the third is a repeat all the same."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.script["d1"] = deque(["lost", Later("busy", "item"), Delivered()])
 
     run(world.handle(delivery(1)))
@@ -187,7 +187,7 @@ def test_a_worker_that_wakes_up_late_repeats_no_more_than_it_had_in_flight():
 
     Awake again, the first one writes down what it had, and may not begin anything else.
     """
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.settings = DeliverySettings(calls_max=1)
     world.sink.seconds = 1_000.0
     world.add(*(delivery(number, f"u{number}") for number in (1, 2, 3)))
@@ -222,7 +222,7 @@ def test_a_ledger_that_is_away_pauses_delivery():
 
 def test_an_outcome_waits_for_the_ledger():
     """It goes away with a call under way: what came of it is written when it is back, and nothing is repeated."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.seconds = 5.0
     world.ledger.away = lambda: 3 < world.now_s() < 600
 
@@ -233,7 +233,7 @@ def test_an_outcome_waits_for_the_ledger():
 
 def test_what_cannot_be_written_on_the_way_out_is_repeated():
     """The ledger is away and the batch must go: it does not wait, and the next owner marks the repeat."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.seconds = 5.0
     world.ledger.away = lambda: 3 < world.now_s() < 600
 
@@ -246,7 +246,7 @@ def test_what_cannot_be_written_on_the_way_out_is_repeated():
 
 def test_what_was_claimed_and_not_sent_is_no_repeat():
     """The ledger's answer to the claim comes after the stop: the claim is taken back, and the next owner's is first."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     claim = world.ledger.claim
 
     async def slow_claim(*args, **kwargs):
@@ -261,7 +261,7 @@ def test_what_was_claimed_and_not_sent_is_no_repeat():
 
 def test_a_claim_that_was_made_and_not_answered_is_no_repeat():
     """The ledger did it and its answer was lost: asked again, it gives the same."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     claim = world.ledger.claim
     answers = iter(["lost"])
 

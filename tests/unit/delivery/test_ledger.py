@@ -11,7 +11,7 @@ REF = Ref("d1", "u1", 5)
 
 
 async def claimed(ledger: MemoryLedger, ref: Ref = REF, *, owner: str = "a", at_ms: int = 1) -> str:
-    [grant] = await ledger.claim("t/0", owner, [ref], at_ms=at_ms, note_repeats=True)
+    [grant] = await ledger.claim("t/0", owner, [ref], at_ms=at_ms, note_repeats=[True])
     return grant
 
 

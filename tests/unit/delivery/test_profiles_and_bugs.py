@@ -111,7 +111,7 @@ def test_a_bug_in_a_call_of_many_costs_the_one_it_is_about():
 
 def test_what_a_bug_may_have_sent_is_in_doubt():
     """Redriven, a delivery that our own code failed on in the middle is a repeat."""
-    world = World(with_traits(repeatable=False))
+    world = World(with_traits(repeatable=frozenset()))
     world.sink.script["d1"] = deque(["bug"])
 
     async def play() -> None:

@@ -361,5 +361,8 @@ def test_traits():
     """
     webhook = sink(Recorder(), rate_per_s=500)
 
-    assert Traits(batch_max=1, repeatable=True, needs_profile=False, rate=500, rate_period_s=1.0) == webhook.traits
+    assert (
+        Traits(batch_max=1, repeatable=frozenset({"post"}), needs_profile=False, rate=500, rate_period_s=1.0)
+        == webhook.traits
+    )
     assert "" == webhook.channel_of(item({}))
