@@ -33,7 +33,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# About ten minutes; make bench ARGS="--help" tells what else there is.
+# About a quarter of an hour; make bench ARGS="--help" tells what else there is.
 bench: $(READY)
 	$(BIN)/python -m tests.bench.run_bench $(ARGS)
 
