@@ -85,7 +85,8 @@ class Feeder:
             {
                 "bootstrap.servers": cluster.bootstrap,
                 "partitioner": "murmur2_random",
-                "linger.ms": 5,  # the client's default: by less, each event is a request, and the broker is all that is measured
+                # The client's own default: with less each event is a request, and what is measured is the broker.
+                "linger.ms": 5,
                 "queue.buffering.max.messages": 1_000_000,
                 "log_level": 0,
             }

@@ -1,8 +1,8 @@
 """
 The benchmark: the same scoring job by several engines on a real Apache Kafka, measured from outside.
 
-`make bench` takes about a quarter of an hour on two quiet cores; `make bench ARGS="--full"` runs everything, in a few hours.
-Tables go to stdout, progress to stderr.
+`make bench` takes about a quarter of an hour on two quiet cores; `make bench ARGS="--full"` runs everything, in a few
+hours. Tables go to stdout, progress to stderr.
 """
 
 from __future__ import annotations

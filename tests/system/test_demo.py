@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.proof import proof
+
 WAIT_S = 120
 BIN = Path(sys.executable).parent
 DEMO = (str(BIN / "pql-stream"), "demo", "--quick")
@@ -246,7 +248,7 @@ def test_own_events_can_be_emitted_explained_and_are_delivered(keep, tmp_path):
         running.wait_for(told)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, proof(signal.SIGTERM)], ids=lambda number: number.name)
 def test_a_signal_ends_everything(keep, number):
     """
     Ctrl-C and SIGTERM: exit 0, no process is left, no traceback, and the result on stdout is one object.

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from score_bench import GUARANTEES, ScoreBench, Worker
+from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench, Worker
 from score_proxy import HoldingProxy
 
 from tests.oracle.murmur2 import partition_of_lead
 from tests.oracle.render import Record
+from tests.proof import proof
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +28,7 @@ LEADS = [f"lead-{number}" for number in range(20)]
 Facts = dict[str, Any]
 
 
-@pytest.fixture(params=GUARANTEES)
+@pytest.fixture(params=MOSTLY_AT_LEAST_ONCE)
 def bench(request, kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet; under each guarantee."""
     made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee=request.param)
@@ -141,7 +142,7 @@ def let_it_look(bench: ScoreBench, proxy: HoldingProxy) -> None:
     bench.wait_for(lambda: proxy.heartbeats >= heartbeats + 7)
 
 
-@pytest.mark.parametrize("store", ["rocksdb", "memory"])
+@pytest.mark.parametrize("store", ["rocksdb", proof("memory")])
 def test_contact_data_lies_in_its_topic_and_nowhere_else(bench, story, store):
     """
     What each lead said last, field by field, whatever the route and the order; and no address in any other topic but
@@ -160,7 +161,7 @@ def test_contact_data_lies_in_its_topic_and_nowhere_else(bench, story, store):
         assert secret.decode() not in worker.log()
 
 
-@pytest.mark.parametrize("store", ["rocksdb", "memory"])
+@pytest.mark.parametrize("store", ["rocksdb", proof("memory")])
 def test_what_was_known_survives_a_kill_and_a_lost_disk(bench, story, store):
     """
     The next worker folds onto what the killed one has stored, on its state and on none.
@@ -180,7 +181,7 @@ def test_what_was_known_survives_a_kill_and_a_lost_disk(bench, story, store):
     assert story.known() == stored(bench)
 
 
-@pytest.mark.parametrize("held", ["score_changed", "leads_changelog", "lead_profiles"])
+@pytest.mark.parametrize("held", [proof("score_changed"), "leads_changelog", proof("lead_profiles")])
 def test_a_worker_killed_between_two_steps_loses_no_contact_data(bench, story, proxy, held):
     """
     kill -9 of a worker whose outputs, or whose rows of one of the tables, are on their way and not written.

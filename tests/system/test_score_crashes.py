@@ -18,6 +18,7 @@ from pql_stream.stream.names import APP_ID
 from pql_stream.stream.transport.settings import TransportSettings
 from tests.oracle.murmur2 import partition_of_lead
 from tests.oracle.render import Record
+from tests.proof import proof
 
 pytestmark = pytest.mark.system
 
@@ -66,7 +67,7 @@ def standing(bench: ScoreBench, proxy: HoldingProxy, topic: str, part: Placed) -
         yield
 
 
-@pytest.mark.parametrize("store", ["rocksdb", "memory"])
+@pytest.mark.parametrize("store", ["rocksdb", proof("memory")])
 def test_a_worker_killed_in_the_middle_costs_nothing(bench, store):
     """
     kill -9 of one of two workers as soon as it has put something out, and its restart: nothing is missing,
@@ -138,8 +139,8 @@ def test_the_last_change_is_right_when_the_other_route_comes_first(bench, proxy)
     assert [] == faults(Run.of(bench))
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["on its way", "written and its row not"])
-def test_a_correction_survives_a_kill(bench, proxy, written):
+@pytest.mark.parametrize("change", [proof("on its way"), "written"])
+def test_a_correction_survives_a_kill(bench, proxy, change):
     """
     The next worker is killed in the middle of its correction: the one after it does the rest.
     """
@@ -150,7 +151,7 @@ def test_a_correction_survives_a_kill(bench, proxy, written):
         # The correction is its first change, but not its first row.
         with road.held(changes):
             bench.wait_for(lambda: road.stands(changes))
-            if written:
+            if change == "written":
                 holds.enter_context(road.held(changelog))
             else:
                 killed.kill()

@@ -22,6 +22,7 @@ from score_proxy import (
 )
 
 from pql_stream.stream.names import APP_ID
+from tests.proof import proof
 
 pytestmark = pytest.mark.system
 
@@ -92,7 +93,7 @@ def read_up_to(bench: ScoreBench) -> int:
     return sum(offset for topic in sources for offset in bench.committed(topic).values())
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [step if step in ("rows", "commit") else proof(step) for step in STEPS])
 def test_a_worker_killed_at_any_step_costs_and_repeats_nothing(bench, proxy, step):
     """
     kill -9 of a worker at each step of a transaction, which never gets to the broker: started again on its state, it
@@ -112,7 +113,7 @@ def test_a_worker_killed_at_any_step_costs_and_repeats_nothing(bench, proxy, ste
     assert [] == faults_of_exactly_once(Run.of(bench))
 
 
-@pytest.mark.parametrize("step", ["outputs", "offsets", "commit"])
+@pytest.mark.parametrize("step", [proof("outputs"), proof("offsets"), "commit"])
 def test_a_step_that_arrives_after_its_worker_is_dead_changes_nothing(bench, proxy, step):
     """
     kill -9 of a worker whose request is still on the road, and arrives when the next one has taken over and gone
@@ -158,7 +159,7 @@ def test_a_commit_that_arrives_while_the_next_worker_takes_over_counts(bench, pr
     assert [] == faults_of_exactly_once(Run.of(bench))
 
 
-@pytest.mark.parametrize("step", ["topics", "rows", "commit"])
+@pytest.mark.parametrize("step", [proof("topics"), "rows", proof("commit")])
 def test_a_frozen_worker_changes_nothing_when_it_wakes_up(bench, proxy, step):
     """
     A worker is frozen at the beginning, in the middle or at the end of a transaction until another one has its
@@ -181,7 +182,7 @@ def test_a_frozen_worker_changes_nothing_when_it_wakes_up(bench, proxy, step):
     assert [] == faults_of_exactly_once(Run.of(bench))
 
 
-@pytest.mark.parametrize("step", ["outputs", "offsets", "commit"])
+@pytest.mark.parametrize("step", [proof("outputs"), proof("offsets"), "commit"])
 def test_a_connection_lost_in_a_transaction_costs_nothing(bench, proxy, step):
     """
     The connection breaks before the broker gets the request: the worker asks again on a new one, and

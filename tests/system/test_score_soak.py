@@ -15,6 +15,7 @@ import pytest
 from score_bench import Stored
 from score_expected import Run
 
+from tests.proof import proof
 from tests.soak.progress import Progress
 from tests.soak.run import accepted, run_schedule
 from tests.soak.schedule import GUESTS, Kind, Schedule, Step, composed, schedule_of
@@ -35,7 +36,7 @@ MENDED_BY |= {"broker kill": {"broker start"}, "broker pause": {"broker resume"}
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [proof(name) if name in ("broker", "held writes") else name for name in RUNS])
 def test_the_promise_holds_under_faults(kafka, apache_kafka, tmp_path: Path, name):
     """
     Two workers and twelve partitions under faults: nothing is missing, nothing is extra, every score is
