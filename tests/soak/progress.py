@@ -64,20 +64,28 @@ class Watch:
         self._behind: dict[int, int] = {}
         self._read_to: dict[int, int] = {}
         # A consumer that is assigned its partitions is no member of the group.
-        config = {"group.id": f"{bench.prefix}{APP_ID}", "enable.auto.commit": False, "enable.partition.eof": True}
-        self._reader = Consumer({"bootstrap.servers": bench.bootstrap, "log_level": 0, **config})
-        self._reader.assign([TopicPartition(self._topics[1], at, OFFSET_BEGINNING) for at in self._partitions])
+        self._config = {
+            "bootstrap.servers": bench.bootstrap,
+            "log_level": 0,
+            "group.id": f"{bench.prefix}{APP_ID}",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+        self._reader = self._connected()
 
     def close(self) -> None:
         self._reader.close()
 
     def sample(self, progress: Progress, at_s: float) -> bool:
-        """Tell *progress*; False when the broker does not say."""
+        """Tell *progress*; False when the broker does not say. Then the next sample is by a new client."""
         every = [TopicPartition(topic, at) for topic in self._topics for at in self._partitions]
         try:
             committed = self._reader.committed(every, timeout=_ANSWER_S)
             ends = {(tp.topic, tp.partition): self._end(tp) for tp in every}
         except KafkaException:
+            # After a pause of the broker an old one may go on for half a minute with what it knew of leaders.
+            self.close()
+            self._reader = self._connected()
             return False
         self._read()
         for at in self._partitions:
@@ -85,6 +93,14 @@ class Watch:
                 ends[self._topics[1], at] = self._behind.get(at, 0)
         progress.sample(at_s, {(tp.topic, tp.partition): max(tp.offset, 0) for tp in committed}, ends)
         return True
+
+    def _connected(self) -> Consumer:
+        reader = Consumer(self._config)
+        places = [
+            TopicPartition(self._topics[1], at, self._behind.get(at, OFFSET_BEGINNING)) for at in self._partitions
+        ]
+        reader.assign(places)
+        return reader
 
     def _end(self, tp: TopicPartition) -> int:
         end: int = self._reader.get_watermark_offsets(tp, timeout=_ANSWER_S)[1]

@@ -173,7 +173,10 @@ class _Play:
         sampled = self._stage.watch.sample(self._stage.progress, now_s)
         if not all_fed:
             return None
-        if sampled and self._stage.progress.done:
+        if not sampled:
+            # Nobody knows: the workers may be far ahead of what was seen last.
+            return None if now_s - self._zero_s <= RUN_S else [f"no answer from the broker after {RUN_S:.0f} s"]
+        if self._stage.progress.done:
             return []
         stalled = self._stage.progress.stalled(now_s, since_s=self._touched_s, limit_s=STALL_S)
         if not stalled and now_s - self._zero_s > RUN_S:
