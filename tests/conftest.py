@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck, settings
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.embedded import EmbeddedKafka
@@ -23,6 +24,10 @@ from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from tests.redis_space import RedisSpace, open_space
+
+# How long an example takes is a matter of the machine.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 TEST_BOOTSTRAP_VARIABLE = "PQL_TEST_BOOTSTRAP_SERVERS"
 TEST_REDIS_VARIABLE = "PQL_TEST_REDIS_URL"

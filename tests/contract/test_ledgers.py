@@ -371,7 +371,7 @@ async def answer(ledger: Ledger, step: tuple) -> object:
 
 
 @given(steps=st.lists(STEPS, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60)
 def test_both_ledgers_give_the_same_answers(steps, redis_url):
     """
     Whatever is asked in whatever order, Redis says what memory says.

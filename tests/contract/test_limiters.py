@@ -184,7 +184,7 @@ async def test_what_left_the_window_leaves_redis(redis_space):
 
 
 @given(steps=st.lists(st.tuples(st.integers(0, 8), st.integers(1, 4)), max_size=15))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_limiters_give_the_same_answers(steps, redis_url):
     """
     Whenever how many are asked for, Redis says what memory says.

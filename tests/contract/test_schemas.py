@@ -130,8 +130,9 @@ def test_the_records_that_are_written_are_valid(made):
     """Every change and qualification of simulated trials, under every shipped pack, is valid by its schema."""
     for name, records in made.items():
         assert records
+        valid = validator(name)
         for record in records:
-            validator(name).validate(record)
+            valid.validate(record)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

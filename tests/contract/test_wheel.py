@@ -65,7 +65,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     """Installed once, as a user would: the pinned requirements by their hashes, then the wheel."""
     place = tmp_path_factory.mktemp("elsewhere")
     run_or_fail(sys.executable, "-m", "venv", place / "venv")
-    pip = (place / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (
+        place / "venv" / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+    )
     run_or_fail(*pip, "--require-hashes", "--no-deps", "-r", ROOT / "requirements.txt")
     run_or_fail(*pip, "--no-deps", wheel)
     (place / "events.jsonl").write_text(EVENT)

@@ -97,7 +97,7 @@ def finished(world: World, number: int) -> bool:
 
 
 @given(stories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_is_lost_whatever_happens(story):
     """Every delivery ends at its destination, among the dead letters, or in one with later values of its lead."""
     world = told(story)
@@ -113,7 +113,7 @@ def test_nothing_is_lost_whatever_happens(story):
 
 
 @given(stories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_delivery_overtakes_another_of_its_lead(story):
     """What the destination did for a lead is in the order of its changes, repeats included."""
     world = told(story)
@@ -124,7 +124,7 @@ def test_no_delivery_overtakes_another_of_its_lead(story):
 
 
 @given(stories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_repeats_are_marked_and_listed(story):
     """What a destination knows again it has once; of the rest, everything it has twice is in the ledger's list."""
     world = told(story)
@@ -141,7 +141,7 @@ def test_repeats_are_marked_and_listed(story):
 
 
 @given(stories)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_nothing_is_repeated_without_a_reason(story):
     """Where every attempt is answered, and no worker dies, nothing is listed as repeated."""
     calm = [[step for step in script if step not in ("lost", "bug") and step != Unknown()] for script in story.scripts]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from delivery_world import TOPICS, Batch, World, delivery, record, with_traits
 from virtual_time import run
 
@@ -100,6 +101,7 @@ def p99(ordered: list[float]) -> float:
     return ordered[len(ordered) * 99 // 100]
 
 
+@pytest.mark.proof
 def test_a_sink_away_for_a_day_costs_others_nothing_and_drains_in_order():
     """
     A day at fifty a minute: the other sink's p99 is what it is alone, memory stays flat while 72,000 deliveries wait,

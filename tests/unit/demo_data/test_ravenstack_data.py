@@ -3,20 +3,30 @@
 from collections import Counter
 from importlib.resources import files
 
-from pql_stream.ops.demo.ravenstack import EVENTS_COUNT, LEADS_COUNT, ravenstack_events
+import pytest
+
+from pql_stream.ops.demo.ravenstack import EVENTS_COUNT, LEADS_COUNT, DemoEvent, ravenstack_events
 from tests.oracle.decode import Event, read_record
 from tests.oracle.score import score
 
 
-def test_the_shipped_file_is_what_it_says():
+@pytest.fixture(scope="module")
+def packaged() -> list[DemoEvent]:
+    """All of the shipped events."""
+    return list(ravenstack_events())
+
+
+@pytest.fixture(scope="module")
+def events(packaged) -> list[Event]:
+    """What the oracle reads in them."""
+    return [read_record(event.value) for event in packaged]
+
+
+def test_the_shipped_file_is_what_it_says(packaged, events):
     """
     Every line is an event of one of the two forms, the counts are those of the source, keys are lead
     ids, ids are unique, and the order is that of time.
     """
-    packaged = list(ravenstack_events())
-
-    events = [read_record(event.value) for event in packaged]
-
     assert all(isinstance(event, Event) for event in events)
     assert (128_426, 500) == (len(events), len({event.lead_id for event in events}))
     assert (EVENTS_COUNT, LEADS_COUNT) == (128_426, 500)
@@ -36,9 +46,9 @@ def test_the_shipped_file_is_what_it_says():
     }
 
 
-def test_the_data_alone_makes_bronze_at_most():
+def test_the_data_alone_makes_bronze_at_most(events):
     """No revenue is known and success comes before the trial: 88 leads are bronze, none is more."""
-    scores = score(read_record(event.value) for event in ravenstack_events())
+    scores = score(events)
 
     assert {"unqualified": 412, "bronze": 88} == Counter(fields["tier"] for fields in scores)
     assert {"A-"} == {fields["account_id"][:2] for fields in scores}

@@ -6,7 +6,7 @@ import json
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pql_stream.errors import InvalidEvent
@@ -156,7 +156,6 @@ def depth_by_hand(text: str) -> int:
 pieces = st.sampled_from(['"', "\\", "[" * 30, "{" * 40, "]", "}" * 20, "a", "\n", '"\\\\"', '"["'])
 
 
-@settings(deadline=None)
 @given(text=st.lists(pieces, max_size=20).map("".join))
 def test_the_depth_is_that_of_a_scanner_by_hand(text):
     """Whatever the text, JSON or not, brackets count outside strings only."""
@@ -170,7 +169,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(inner=json_values, levels=st.integers(50, 75), arrays=st.booleans())
 def test_a_record_is_too_deep_exactly_over_64_levels(inner, levels, arrays):
     """The short cuts before the count never let a deep record through, nor stop another."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pql_stream.core.events import ProductEvent
@@ -70,7 +70,6 @@ def check(event: ProductEvent) -> None:
     assert ("t", 3, 7) == (event.topic, event.partition, event.offset)
 
 
-@settings(deadline=None)
 @given(
     value=st.binary() | odd_records | broken_records,
     headers=header_lists,
@@ -144,7 +143,6 @@ def test_the_shortcut_takes_what_is_plain(form):
     assert plain_event(PLAIN[form], LATEST_MS, "t", 3, 7) is not None
 
 
-@settings(deadline=None)
 @given(odd_records)
 def test_the_shortcut_is_no_other_way_for_any_record(value):
     """Whatever fields of whatever forms come together, the shortcut and the readers come to the same end."""
@@ -163,7 +161,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     event=st.builds(
         ProductEvent,

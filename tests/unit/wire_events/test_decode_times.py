@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pql_stream.errors import InvalidEvent
@@ -131,7 +131,6 @@ likely_texts = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(text=likely_texts | st.text(max_size=40), again=st.booleans())
 @example(text="2026-01-05T10:00:00.1234+01:00", again=True)
 @example(text="2026-01-05T10:00:00.12345+00Z", again=True)
