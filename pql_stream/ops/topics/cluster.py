@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, but re-exported without `as`
     AdminClient,
     AlterConfigOpType,
@@ -95,6 +95,37 @@ class TopicCluster:
         listed = self._list()
         return {name: len(listed[name].partitions) for name in names if name in listed}
 
+    def cluster_id(self) -> str:
+        """
+        What tells this cluster from others; "" where it has no id.
+
+        Raises:
+            BrokerError: as `partitions`.
+        """
+        return str(self._metadata().cluster_id or "")
+
+    def offsets(self, asked: Mapping[TopicPartition, OffsetSpec]) -> dict[tuple[str, int], int]:
+        """
+        The offsets that are *asked* for, by topic and partition, as who reads committed records sees them.
+
+        A time that no record has reached is -1.
+
+        Raises:
+            BrokerError: the cluster is away, or does not let us ask.
+        """
+        until_s = time.monotonic() + CONNECT_S_MAX
+        committed = IsolationLevel.READ_COMMITTED
+        while True:
+            answers = self._admin.list_offsets(dict(asked), isolation_level=committed, request_timeout=CONNECT_S_MAX)
+            wait(answers.values())
+            if time.monotonic() > until_s or not any(_is_passing(answer) for answer in answers.values()):
+                break
+            time.sleep(METADATA_POLL_S)
+        return {
+            (at.topic, at.partition): _answer(answer, f"tell the offsets of {at.topic}", rights="Describe, Read").offset
+            for at, answer in answers.items()
+        }
+
     def differences(self, declarations: Iterable[TopicDeclaration]) -> tuple[Difference, ...]:
         """
         Everything that is not as declared.
@@ -168,13 +199,15 @@ class TopicCluster:
         self._reasons.append(error)
 
     def _list(self) -> dict[str, Any]:
+        # A topic that is being deleted is still listed, with an error.
+        return {name: topic for name, topic in self._metadata().topics.items() if topic.error is None}
+
+    def _metadata(self) -> Any:  # noqa: ANN401 - confluent-kafka's ClusterMetadata, whose fields have no types
         try:
-            topics = self._admin.list_topics(timeout=CONNECT_S_MAX).topics
+            return self._admin.list_topics(timeout=CONNECT_S_MAX)
         except KafkaException as exc:
             self._admin.poll(0)  # calls _remember
             raise self._no_answer(exc.args[0]) from exc
-        # A topic that is being deleted is still listed, with an error.
-        return {name: topic for name, topic in topics.items() if topic.error is None}
 
     def _no_answer(self, error: KafkaError) -> BrokerError:
         for reason in self._reasons:
@@ -257,12 +290,14 @@ def _led_partitions(topic: Any) -> int:  # noqa: ANN401 - confluent-kafka's Topi
     return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
 
-def _answer(answer: Future[Any], what: str) -> Any:  # noqa: ANN401 - each kind of request answers something else
+def _answer(
+    answer: Future[Any], what: str, *, rights: str = "Create, Describe, Alter, DescribeConfigs, AlterConfigs"
+) -> Any:  # noqa: ANN401 - each kind of request answers something else
     try:
         return answer.result()
     except KafkaException as exc:
         raise BrokerError(
             f"Kafka refused to {what}",
             why=exc.args[0].str(),
-            what_to_do="do as it says; rights needed: Create, Describe, Alter, DescribeConfigs, AlterConfigs",
+            what_to_do=f"do as it says; rights needed: {rights}",
         ) from exc
