@@ -16,10 +16,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.replaying.ranges import Place, gone
 
-NOTICE_S = 5.0
-"""So long without an answer before somebody is told."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """So long without an answer before a replay is given up: a broker's restart fits in."""
+_NOTICE_SHARE = 1 / 24
+"""After such a part of it somebody is told."""
 _POLL_S = 0.2
 _MESSAGES_MAX = 2_000
 _FETCHED_KIB_MAX = 16 * 1024
@@ -65,7 +65,7 @@ class Fetcher:
 
     def some(self) -> list[Message]:
         """
-        Records, and ends of partitions (`is_end`): what came since the last call, or as soon as something comes.
+        Records, and ends of partitions (`see_error`): what came since the last call, or as soon as something comes.
 
         Raises:
             BrokerAway: nothing came for too long.
@@ -110,7 +110,7 @@ class Fetcher:
                 why=f"nothing came for {silent_s:.0f} s{self._because()}",
                 what_to_do="see that its brokers are up, and run it again",
             )
-        if silent_s > NOTICE_S and not self._told:
+        if silent_s > self._patience_s * _NOTICE_SHARE and not self._told:
             self._tell(f"no answer from Kafka for {silent_s:.0f} s{self._because()}; trying on")
             self._told = True
 
@@ -121,18 +121,16 @@ class Fetcher:
         self._reason = error.str()
 
 
-def is_end(message: Message) -> bool:
+def see_error(message: Message) -> None:
     """
-    Whether *message* is no record, but says that the partition has none from its offset on.
+    See that *message*, which is no record, says no more than that a partition has no record from its offset on.
 
     Raises:
         BrokerError: it says that the partition cannot be read.
     """
     error = message.error()
-    if error is None:
-        return False
-    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
-        return True
+    if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
+        return
     topic, partition = str(message.topic()), int(message.partition() or 0)
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - as above
         raise gone((topic, partition), int(message.offset() or 0), None)

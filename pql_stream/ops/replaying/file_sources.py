@@ -18,6 +18,7 @@ def file_source(paths: Sequence[str], lines: Callable[[Sequence[str]], Source]) 
         InvalidInput: a file is not what its name says, or is not there.
     """
     sources: list[Source] = []
-    for parquet, same in groupby(paths, is_parquet):
-        sources += map(ParquetRows, same) if parquet else [lines(list(same))]
+    for parquet, group in groupby(paths, is_parquet):
+        same = list(group)
+        sources += map(ParquetRows, same) if parquet else [lines(same)]
     return sources[0] if len(sources) == 1 else Joined(sources)

@@ -45,7 +45,8 @@ def fix_ranges(cluster: TopicCluster, wanted: Wanted) -> tuple[PartitionRange, .
         BrokerError: the cluster is away, has no such topic, or does not have the beginning any more.
     """
     places = _places(cluster, wanted)
-    firsts, ends = _offsets(cluster, places, OffsetSpec.earliest()), _offsets(cluster, places, OffsetSpec.latest())
+    first, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client's own
+    firsts, ends = _offsets(cluster, places, first), _offsets(cluster, places, latest)
     begins = _resolved(cluster, wanted.begin, firsts, ends)
     stops = _resolved(cluster, wanted.end, ends, ends)
     for place in places:
@@ -81,7 +82,7 @@ def see_topics(cluster: TopicCluster, topics: Sequence[str]) -> dict[str, int]:
             raise BrokerError(
                 f"there is no topic {topic}",
                 why="the cluster does not list it, or not to us",
-                what_to_do="look at --topic, KAFKA_BOOTSTRAP_SERVERS, and PQL_TOPIC_PREFIX, which is put before the name",
+                what_to_do="look at --topic, KAFKA_BOOTSTRAP_SERVERS, and PQL_TOPIC_PREFIX, which is put before it",
             )
     return counts
 

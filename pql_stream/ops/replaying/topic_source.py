@@ -23,6 +23,9 @@ CHUNK_BYTES = 4 * 1024 * 1024
 """A chunk ends with the record that reaches one of the two."""
 
 
+_new = tuple.__new__
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSource:
     """
@@ -105,14 +108,23 @@ class TopicSource:
             fetcher.close()
 
     def _chunks(self, reader: RangeReader, nexts: list[int]) -> Iterator[Chunk]:
+        places = [(at.topic, at.partition) for at in self.ranges]
+        before = sum(at.start for at in self.ranges)
         records: list[Recorded] = []
-        size, before = 0, sum(at.start for at in self.ranges)
+        size = 0
         for some in reader.read():
-            for placed in some:
-                recorded = placed.recorded
-                records.append(recorded)
-                size += len(recorded.value)
-                nexts[placed.partition] = placed.offset + 1
+            for _, number, offset, _, value, timestamp_ms, headers, origin in some:
+                if origin is None:
+                    topic, partition = places[number]
+                    # What the constructor does, at half its price.
+                    record = _new(Recorded, (topic, partition, offset, value, timestamp_ms, headers))
+                else:
+                    record = Recorded(
+                        origin.topic, origin.partition, origin.offset, value, origin.timestamp_ms, headers
+                    )
+                records.append(record)
+                nexts[number] = offset + 1
+                size += len(value)
                 if len(records) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
                     yield Chunk(records, list(nexts), sum(nexts) - before)
                     records, size = [], 0

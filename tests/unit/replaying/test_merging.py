@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pql_stream.ops.replaying.merging import Merge
-from pql_stream.replay.source import Recorded
 
 TIMES = st.lists(st.lists(st.integers(-1, 6), max_size=8), min_size=1, max_size=4)
-
-
-def record(offset: int) -> Recorded:
-    return Recorded("t", 0, offset, b"x" * (offset + 1))
 
 
 def by_hand(partitions: list[list[int]]) -> list[tuple[int, int]]:
@@ -42,12 +37,12 @@ def test_the_oldest_next_record_is_always_the_next(partitions, seed):
     while left:
         number = rng.choice(sorted(left))
         for offset in range(left[number], min(left[number] + rng.randint(0, 3), len(partitions[number]))):
-            merge.add(number, offset, partitions[number][offset], record(offset))
+            merge.add(number, offset, partitions[number][offset], b"x" * (offset + 1), (), None)
             left[number] = offset + 1
         if left[number] == len(partitions[number]) and rng.random() < 0.5:
             merge.end(number)
             del left[number]
-        order += [(placed.partition, placed.offset) for placed in merge.take()]
+        order += [placed[1:3] for placed in merge.take()]
 
     assert by_hand(partitions) == order
 
@@ -63,10 +58,10 @@ def test_the_rest_has_the_same_order_without_what_was_before(partitions, data):
     merge = Merge(len(partitions))
     for number, times in enumerate(partitions):
         for offset in range(done[number], len(times)):
-            merge.add(number, offset, times[offset], record(offset))
+            merge.add(number, offset, times[offset], b"x" * (offset + 1), (), None)
         merge.end(number)
 
-    assert whole[at:] == [(placed.partition, placed.offset) for placed in merge.take()]
+    assert whole[at:] == [placed[1:3] for placed in merge.take()]
 
 
 def test_what_waits_is_known_in_bytes():
@@ -75,10 +70,10 @@ def test_what_waits_is_known_in_bytes():
     """
     merge = Merge(2)
     for offset in range(3):
-        merge.add(0, offset, 10 + offset, record(offset))
+        merge.add(0, offset, 10 + offset, b"x" * (offset + 1), (), None)
     waiting = [merge.waiting_bytes(0)]
-    merge.add(1, 0, 11, record(0))
-    taken = [placed.offset for placed in merge.take()]
+    merge.add(1, 0, 11, b"x", (), None)
+    taken = [placed[2] for placed in merge.take()]
     waiting += [merge.waiting_bytes(0), merge.waiting_bytes(1)]
 
     assert [0, 1, 0] == taken

@@ -69,7 +69,7 @@ def test_records_come_with_what_kafka_knows_of_them(place):
     """
     place.write((1, 5, b"a"), (1, 6, None), (1, 7, b""), (1, 8, b"b"), headers=[("h", b"1"), ("n", None)])
     source = asked()
-    headers = [("h", b"1"), ("n", None)]
+    headers = (("h", b"1"), ("n", None))
 
     assert [
         Recorded(TOPIC, 1, 0, b"a", START_MS + 5, headers),
@@ -200,9 +200,9 @@ def test_what_is_not_there_is_told(place, topics, given, error, what):
         asked(*topics, **given)
 
 
-def test_a_broker_that_goes_away_is_waited_for_and_then_given_up(place):
+def test_a_broker_that_goes_away_is_waited_for_and_then_given_up(place, capsys):
     """
-    Reading ends with an error that says so, after its patience.
+    People are told, and reading ends with an error that says so when its patience is over.
     """
     place.write((0, 10, b"a"))
     impatient = replace(asked(), patience_s=0.5)
@@ -210,3 +210,4 @@ def test_a_broker_that_goes_away_is_waited_for_and_then_given_up(place):
 
     with pytest.raises(BrokerAway, match="does not answer any more"):
         list(impatient.read())
+    assert "no answer from Kafka for" in capsys.readouterr().err
