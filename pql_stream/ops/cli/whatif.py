@@ -92,10 +92,10 @@ def command(
     for records in with_progress(open_demo() if demo else open_files(files)):
         comparison.take_all(records)
     report = report_of(comparison, routes, max_changed=max_changed, max_new_qualified=max_new_qualified)
-    _show(report, top, as_json=as_json)
     if html_file is not None:
         write_page(html_file, page(report, report.leads.first(PAGE_LEADS if top is None else top)))
         click.echo(f"the page: {click.format_filename(html_file)}", err=True)
+    _show(report, top, as_json=as_json)
     if missed := [gate_sentence(gate, report.totals.leads) for gate in report.gates if not gate.passed]:
         click.echo(f"Error: not passed: {'; '.join(missed)}", err=True)
         ctx.exit(EXIT_FAILED)

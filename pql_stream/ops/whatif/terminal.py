@@ -41,10 +41,16 @@ _PARTS = " ▏▎▍▌▋▊▉█"
 """A cell of a bar, from nothing to whole."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """A reader who has had enough is no failure: `ops.cli` ends the command, where rich would with exit code 1."""
+        raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
+
+
 def print_report(report: Report, leads: Sequence[LeadDifference]) -> None:
     """*report* on stdout, with *leads* one by one: those that change, or the first of them."""
     # What packs and leads are called is other people's text: no markup of rich's is read in it.
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = _Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_PIPED
     blocks = not console.encoding.lower().startswith("utf")

@@ -204,7 +204,8 @@ def test_what_matters_most_comes_first():
     ("floor", "points", "bounds"),
     [
         pytest.param(200, 250, [("cool", 300, 200)], id="only where the tier begins differs"),
-        pytest.param(250, 500, [("cool", 300, 250)], id="the points alone would do, and so would the bounds"),
+        pytest.param(250, 500, [("cool", 300, 250)], id="the bounds alone would do, and so would the points"),
+        pytest.param(260, 400, [], id="the points alone would do"),
         pytest.param(300, 500, [], id="it begins where it did"),
     ],
 )
