@@ -18,6 +18,7 @@ from pql_stream.errors import InvalidPack, InvalidSettings, PqlError
 COMMANDS = {
     "score": "Final scores of the events in files.",
     "replay": "The changes that the events in files make.",
+    "whatif": "Who would be treated otherwise by another pack.",
     "explain": "Why a lead has the score it has.",
     "pack": "Model packs: list, show, check.",
     "worker": "Score a cluster's product events.",

@@ -82,7 +82,7 @@ def _print_next(result: DemoResult) -> None:
     lead = shlex.quote(best_leads(result)[0]["lead_id"])
     click.secho(f"\nTry next (the events are in {EVENTS_FILE}):", bold=True)
     _advise("why a lead has its score; any lead of the demo", f"{program} explain {lead} {EVENTS_FILE}")
-    _advise("the same events under another model pack", f"{program} score {EVENTS_FILE} --pack pql-100-linear")
+    _advise("what another model pack would change", f"{program} whatif {EVENTS_FILE} --against pql-100-linear")
 
 
 def _advise(why: str, command_line: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import orjson
 
 from pql_stream.core.packs import compile_pack
+from pql_stream.errors import RejectReason
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.progress import records_with_progress
 from pql_stream.replay.replayer import Rejected, Replayer
@@ -53,12 +55,16 @@ def command(files: tuple[str, ...], pack_name: str, *, as_json: bool) -> None:
 
 def report_rejected(rejected: list[Rejected]) -> None:
     """The refused lines on stderr, the first ones singly and all of them by reason."""
-    for fault in rejected[:_REJECTED_SHOWN_MAX]:
+    report_refusals(rejected[:_REJECTED_SHOWN_MAX], Counter(fault.reason for fault in rejected))
+
+
+def report_refusals(first: Sequence[Rejected], reasons: Counter[RejectReason]) -> None:
+    """As above, of refused lines of which only the *first* are kept, and all are counted."""
+    for fault in first:
         click.echo(f"{fault.file}:{fault.line}: {fault.reason}: {fault.detail}".rstrip(": "), err=True)
-    if len(rejected) > _REJECTED_SHOWN_MAX:
-        more = len(rejected) - _REJECTED_SHOWN_MAX
+    if (more := reasons.total() - len(first)) > 0:
         click.echo(f"... and {more:,} more; `pql-stream replay` writes them all to rejected.jsonl", err=True)
-    for reason, times in sorted(Counter(fault.reason for fault in rejected).items()):
+    for reason, times in sorted(reasons.items()):
         click.echo(f"refused as {reason}: {times:,}", err=True)
 
 

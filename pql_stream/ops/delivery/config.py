@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,16 +198,6 @@ class _Reader:
     def _routes(
         self, tables: list[Any], sinks: Mapping[str, SinkForm | None], tools: Tools | None
     ) -> tuple[Route, ...]:
-        reader = RouteReader(sinks, self._records, tools)
-        routes: list[Route] = []
-        for place, table in enumerate(tables):
-            route, problems = reader.read(table, f"routes[{place}]")
-            self.problems += problems
-            if route is not None:
-                routes.append(route)
-        counts = Counter(route.name for route in routes)
-        twice = {name: count for name, count in counts.items() if count > 1}
-        self.problems += [
-            f"routes.{name}: {count} routes have this name; give each its own" for name, count in twice.items()
-        ]
-        return tuple(routes)
+        routes, problems = RouteReader(sinks, self._records, tools).read_all(tables)
+        self.problems += problems
+        return routes

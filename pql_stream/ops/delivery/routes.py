@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,22 @@ class RouteReader:
     sinks: Mapping[str, SinkForm | None]
     records: Records
     tools: Tools | None
+
+    def read_all(self, tables: Iterable[object]) -> tuple[tuple[Route, ...], list[str]]:
+        """The routes in *tables*, a section `routes`, and what is wrong with them."""
+        routes: list[Route] = []
+        problems: list[str] = []
+        for place, table in enumerate(tables):
+            route, found = self.read(table, f"routes[{place}]")
+            problems += found
+            if route is not None:
+                routes.append(route)
+        counts = Counter(route.name for route in routes)
+        twice = {name: count for name, count in counts.items() if count > 1}
+        problems += [
+            f"routes.{name}: {count} routes have this name; give each its own" for name, count in twice.items()
+        ]
+        return tuple(routes), problems
 
     def read(self, table: object, path: str) -> tuple[Route | None, list[str]]:
         """The route in *table*, which stands at *path*, and what is wrong with it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -47,6 +47,11 @@ def demo_records(*, quick: bool) -> Iterator[DemoRecord]:
         yield DemoRecord("companies", event.key, event.value, misplaced=number % _MISPLACED_EVERY == 1)
     for activity in simulate(TRIAL_USERS, TRIAL_SEED, form="mixed"):
         yield DemoRecord("trial users", activity.key, activity.value)
+
+
+def demo_lines(records: Iterable[DemoRecord]) -> Iterator[bytes]:
+    """The values of *records* as lines of a file, without their ends; those that cannot be one are left out."""
+    return (record.value for record in records if record.value and b"\n" not in record.value)
 
 
 def refusals_expected() -> int:

@@ -26,7 +26,7 @@ from pql_stream.ops.demo.deliveries import DeliveryAccount, Wanted, account
 from pql_stream.ops.demo.destinations import Destinations
 from pql_stream.ops.demo.player import Collected, Player
 from pql_stream.ops.demo.process import WorkerProcess
-from pql_stream.ops.demo.records import Chapter, DemoRecord, demo_records, refusals_expected, skips_expected
+from pql_stream.ops.demo.records import Chapter, DemoRecord, demo_lines, demo_records, refusals_expected, skips_expected
 from pql_stream.ops.demo.settings_file import SINKS, SettingsFile, write_settings_file
 from pql_stream.ops.settings import Settings
 from pql_stream.replay.replayer import Rejected, Replayer
@@ -199,9 +199,8 @@ def _write_events(records: list[DemoRecord], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            for record in records:
-                if record.value and b"\n" not in record.value:
-                    file.write(record.value + b"\n")
+            for line in demo_lines(records):
+                file.write(line + b"\n")
     except OSError as exc:
         raise InvalidInput(
             f"the demo cannot write its events to {path}",

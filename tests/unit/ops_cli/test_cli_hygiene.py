@@ -93,6 +93,8 @@ OUTPUTS = [
     ("score", "--json", "{events}"),
     ("replay", "--json", "--out", "{out}", "{events}"),
     ("explain", "lead-00001", "{events}"),
+    ("whatif", "--against", "pql-100-linear", "{events}"),
+    ("whatif", "--against", "pql-100-linear", "--json", "{events}"),
     ("pack", "show", "pql-100"),
     ("config", "show"),
     ("simulate", "--leads", "20"),
