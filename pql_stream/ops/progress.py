@@ -17,11 +17,17 @@ Tell = Callable[[int, int], None]
 
 def records_with_progress(source: Source) -> Iterator[Recorded]:
     """All records of *source*; it is looked at whether it can be read before the first one comes."""
+    for records in chunks_with_progress(source):
+        yield from records
+
+
+def chunks_with_progress(source: Source) -> Iterator[list[Recorded]]:
+    """As `records_with_progress`, chunk by chunk."""
     source.check()
     with progress_of(source) as tell:
         count = 0
         for chunk in source.read():
-            yield from chunk.records
+            yield chunk.records
             count += len(chunk.records)
             tell(chunk.bytes_read, count)
 

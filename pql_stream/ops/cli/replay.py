@@ -9,6 +9,7 @@ import orjson
 
 from pql_stream.ops.cli.time_option import Time
 from pql_stream.ops.progress import progress_of
+from pql_stream.ops.replaying.options import AskedSource, source_options
 from pql_stream.ops.stopping import stop_asked_for
 from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.engine import replay
@@ -16,6 +17,7 @@ from pql_stream.replay.job import Job, Replayed
 from pql_stream.replay.processes import usable_cores
 from pql_stream.replay.source import Source
 from pql_stream.replay.sources.files import Files
+from pql_stream.replay.workspace import NAME
 from pql_stream.wire.packs import load_pack
 
 SMALL_BYTES = 64 * 1024 * 1024
@@ -23,7 +25,7 @@ SMALL_BYTES = 64 * 1024 * 1024
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@source_options()
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
 @click.option("--as-of", "as_of_ms", type=Time(), metavar="T", help="Only what had arrived by T: the score as it was.")
@@ -32,10 +34,10 @@ SMALL_BYTES = 64 * 1024 * 1024
 @click.option("--parquet", is_flag=True, help="The four files as Parquet, too.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
 def command(
-    files: tuple[str, ...],
     out: Path,
     pack_name: str,
     *,
+    asked: AskedSource,
     as_of_ms: int | None,
     at_ms: int | None,
     processes: int | None,
@@ -43,14 +45,14 @@ def command(
     as_json: bool,
 ) -> None:
     """
-    The changes that the events in FILES make, as the stream would write them.
+    The changes that recorded events make, as the stream would write them.
 
-    FILES are JSON lines, plain, gzip or zstd; - is stdin. Writes score-changed.jsonl, pql-qualified.jsonl,
+    FILEs are JSON lines, plain, gzip or zstd, or Parquet; - is stdin. Writes score-changed.jsonl, pql-qualified.jsonl,
     scores.jsonl and rejected.jsonl to the directory of --out: all of them, or none if the replay fails. The
-    same command, run again after an interruption, goes on. Reaches no broker and no destination.
+    same command, run again after an interruption, goes on. Writes to no broker and reaches no destination.
     """
     pack = load_pack(pack_name)
-    source = Files(files)
+    source = asked.source(Files, keep=out / NAME / "topics.json")
     job = Job(
         source=source,
         pack=pack,
@@ -59,11 +61,11 @@ def command(
         parquet=parquet,
         processes=1 if source.is_read_once else processes or _processes_for(source),
     )
-    with stop_asked_for() as asked, progress_of(source) as tell:
+    with stop_asked_for() as stop_asked, progress_of(source) as tell:
 
         def goes_on(bytes_read: int, records: int) -> bool:
             tell(bytes_read, records)
-            return not asked()
+            return not stop_asked()
 
         replayed = replay(job, goes_on, lambda sentence: click.echo(sentence, err=True))
     _report(replayed, job, as_json=as_json)

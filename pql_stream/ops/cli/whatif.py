@@ -10,13 +10,16 @@ import click
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import InvalidInput
 from pql_stream.ops.cli.score import report_refusals
+from pql_stream.ops.progress import chunks_with_progress
+from pql_stream.ops.replaying.options import AskedSource, source_options
 from pql_stream.ops.settings import load_settings
 from pql_stream.ops.whatif.as_json import json_chunks
 from pql_stream.ops.whatif.page import PAGE_LEADS, page, write_page
 from pql_stream.ops.whatif.routes import find_routes
-from pql_stream.ops.whatif.sources import open_demo, open_files, with_progress
+from pql_stream.ops.whatif.sources import DemoEvents
 from pql_stream.ops.whatif.terminal import print_report
 from pql_stream.ops.whatif.words import counted, gate_sentence
+from pql_stream.replay.sources.files import Files
 from pql_stream.replay.whatif.comparing import Comparison
 from pql_stream.replay.whatif.gates import Limit, parse_limit
 from pql_stream.replay.whatif.report import Report, report_of
@@ -45,8 +48,8 @@ class LimitType(click.ParamType):
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE...]")
-@click.option("--demo", is_flag=True, help="The events of `pql-stream demo`, in place of FILE.")
+@source_options(needed=False)
+@click.option("--demo", is_flag=True, help="The events of `pql-stream demo`, in place of FILE or --topic.")
 @click.option("--pack", "today_name", help="The pack that is live today; without it, PQL_PACK's.")
 @click.option("--against", "then_name", required=True, help="The candidate. Both: a shipped pack, or a file.")
 @click.option("--routes/--no-routes", "with_routes", default=True, help="Count what each route would send (default).")
@@ -63,7 +66,7 @@ class LimitType(click.ParamType):
 def command(
     ctx: click.Context,
     *,
-    files: tuple[str, ...],
+    asked: AskedSource,
     today_name: str | None,
     then_name: str,
     top: int | None,
@@ -77,19 +80,21 @@ def command(
     """
     Who would be treated otherwise if the pack of --against were live in place of that of --pack.
 
-    Both packs score the events in FILES, each as if it had been live from the first of them on. Told are the leads
+    Both packs score the recorded events, each as if it had been live from the first of them on. Told are the leads
     whose tier, hand-off class, readiness for sales or qualifications differ, with the rules that cause it, and what
     each route would send. Reaches no broker and no destination, and needs no secret of theirs.
     """
-    if bool(files) == demo:
-        raise click.UsageError("give FILE... or --demo" if not demo else "give FILE... or --demo, not both")
+    if asked.is_empty != demo:
+        raise click.UsageError(
+            "give FILE... or --topic or --demo" if not demo else "give FILE... or --topic or --demo, not two of them"
+        )
     settings = load_settings()
     today, then = load_pack(today_name or settings.pack), load_pack(then_name)
     routes = find_routes(settings, today, then) if with_routes else None
     if html_file is not None:
-        _check_page(html_file, files)
+        _check_page(html_file, asked.files)
     comparison = Comparison(compile_pack(today), compile_pack(then), () if routes is None else routes.routes)
-    for records in with_progress(open_demo() if demo else open_files(files)):
+    for records in chunks_with_progress(DemoEvents() if demo else asked.source(Files)):
         comparison.take_all(records)
     report = report_of(comparison, routes, max_changed=max_changed, max_new_qualified=max_new_qualified)
     if html_file is not None:

@@ -52,6 +52,11 @@ class AskedSource:
     begin: Bound | None = None
     end: Bound | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is named to read."""
+        return not self.files and not self.topics
+
     def source(self, lines: Callable[[Sequence[str]], Source], keep: Path | None = None) -> Source:
         """
         The source; *lines* makes one of files of JSON lines.
@@ -72,9 +77,16 @@ class AskedSource:
         return TopicSource.fixed(settings, wanted) if keep is None else kept_source(settings, wanted, keep)
 
 
-def source_options(function: F) -> F:
-    """FILE..., or --topic with its range: the command gets them as one *asked*, an `AskedSource`."""
+def source_options(*, needed: bool = True) -> Callable[[F], F]:
+    """
+    FILE..., or --topic with its range: the command gets them as one *asked*, an `AskedSource`.
 
+    Where something is *needed*, none of them is wrong usage.
+    """
+    return functools.partial(_with_options, needed=needed)
+
+
+def _with_options(function: F, *, needed: bool) -> F:
     @functools.wraps(function)
     def asking(
         *args: Any,  # noqa: ANN401 - whatever else the command takes
@@ -86,7 +98,7 @@ def source_options(function: F) -> F:
         **others: Any,  # noqa: ANN401 - as above
     ) -> Any:  # noqa: ANN401 - as above
         asked = AskedSource(files, topics, partitions, begin, end)
-        _check(asked)
+        _check(asked, needed=needed)
         return function(*args, asked=asked, **others)
 
     decorated: Any = asking
@@ -124,7 +136,7 @@ _OPTIONS = (
 )
 
 
-def _check(asked: AskedSource) -> None:
+def _check(asked: AskedSource, *, needed: bool) -> None:
     """
     See that the options fit together.
 
@@ -133,7 +145,7 @@ def _check(asked: AskedSource) -> None:
     """
     if asked.files and asked.topics:
         raise click.UsageError("FILE and --topic exclude each other: replay one after the other.")
-    if not asked.files and not asked.topics:
+    if needed and asked.is_empty:
         raise click.UsageError(f"Nothing is given to read: name files, or a topic, such as --topic {PRODUCT_ACTIVITY}.")
     bounds = {"--from": asked.begin, "--to": asked.end}
     for name, given in {**bounds, "--partitions": asked.partitions}.items():

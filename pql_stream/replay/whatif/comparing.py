@@ -17,7 +17,6 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.routes import Route
 from pql_stream.core.transition import LeadState, PackState, Step, advance
 from pql_stream.errors import InvalidEvent, RejectReason
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Rejected
 from pql_stream.replay.source import Recorded
 from pql_stream.replay.whatif.routing import RouteMatcher
@@ -112,9 +111,9 @@ class Comparison:
         try:
             self._advance(record)
         except InvalidEvent as exc:
-            self.tally.reject(Rejected.of(Line(record.topic, record.offset, b""), exc))
+            self.tally.reject(Rejected.of(record, exc))
         except Exception as exc:  # noqa: BLE001 - a bug of ours costs one record, here as in the stream (DESIGN.md 4)
-            self.tally.reject(Rejected(record.topic, record.offset, "internal_error", type(exc).__name__))
+            self.tally.reject(Rejected.for_bug(record, exc))
         else:
             self.tally.accepted += 1
 

@@ -13,7 +13,7 @@ JAN_5_MS = 1_767_607_200_000
 
 
 @click.command
-@source_options
+@source_options()
 @click.option("--out")
 def command(asked: AskedSource, out: str | None) -> None:
     """A command that reads a source."""

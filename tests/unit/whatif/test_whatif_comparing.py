@@ -15,7 +15,6 @@ from pql_stream.core.packs import Group, Tier, compile_pack
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.rules import Band
 from pql_stream.delivery.dispatching import dispatch
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Rejected, Replayer
 from pql_stream.replay.source import Recorded
 from pql_stream.replay.whatif.comparing import REJECTED_KEPT_MAX
@@ -129,7 +128,7 @@ class Alone:
         self.announced = {}
         self.changes, self.qualifications = [], []
         for record in records:
-            step = self.replayer.handle(Line(record.topic, record.offset, record.value))
+            step = self.replayer.handle(record)
             assert not isinstance(step, Rejected)
             if step.change is not None:
                 self.changes.append(encode_score_changed(step.change))
