@@ -12,7 +12,8 @@ from click.testing import CliRunner
 import pql_stream
 from pql_stream.errors import InvalidInput, InvalidPack, InvalidSettings
 from pql_stream.ops.cli import cli
-from pql_stream.ops.whatif.sources import DEMO_FILE, open_demo, open_files
+from pql_stream.ops.whatif.sources import DEMO_FILE, DemoEvents
+from pql_stream.replay.sources.files import Files
 from pql_stream.testing.simulation import simulate
 
 GOLDEN = Path(__file__).parent / "demo_golden.json"
@@ -270,10 +271,10 @@ def test_routes_that_do_not_fit_the_candidate_are_told_of(events):
 def test_the_demo_s_events_are_the_file_that_it_leaves(tmp_path):
     """The same records, by the same numbers, as a comparison of the file reads."""
     path = tmp_path / DEMO_FILE
-    from_demo = next(open_demo().chunks)
+    from_demo = [record for chunk in DemoEvents().read() for record in chunk.records]
     path.write_bytes(b"".join(record.value + b"\n" for record in from_demo.records))
 
-    assert [from_demo.records] == [chunk.records for chunk in open_files([str(path)]).chunks]
+    assert from_demo == [record for chunk in Files([str(path)]).read() for record in chunk.records]
 
 
 def test_the_demo(tmp_path, monkeypatch):
