@@ -7,6 +7,7 @@ PqlError
 ├── InvalidState       the operator: a table row, or a state directory, this version cannot read; stop
 ├── StoreError         the operator: the disk under the state directory, which is full or broken; stop
 ├── InvalidInput       the operator: a file that cannot be read (missing, a directory, broken gzip)
+├── Interrupted        the operator: who stopped long work and may go on with it
 ├── BrokerError        the operator: the cluster refuses or lacks something we need; refuse to start
 │   └── BrokerAway     likewise, but it may come back: a worker waits for it
 ├── RecordTooLarge     the caller: send something smaller in its place
@@ -86,6 +87,10 @@ class StoreError(PqlError):
 
 class InvalidInput(PqlError):
     """A file that cannot be read."""
+
+
+class Interrupted(PqlError):
+    """Work that was stopped from outside; it says whether it can be gone on with."""
 
 
 class BrokerError(PqlError):

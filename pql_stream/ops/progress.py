@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pql_stream.replay.files import EventFile, Line
+from pql_stream.replay.source import Recorded, Source
 
-_LINES_PER_UPDATE = 5_000
+Tell = Callable[[int, int], None]
+"""Told of the bytes and the records that are read so far."""
 
 
-def lines_with_progress(files: Sequence[EventFile]) -> Iterator[Line]:
-    """The lines of *files*, one after the other; all of them must open before the first line comes."""
-    for file in files:
-        file.check()
-    total = sum(file.bytes_total or 0 for file in files) or None
+def records_with_progress(source: Source) -> Iterator[Recorded]:
+    """All records of *source*; it is looked at whether it can be read before the first one comes."""
+    source.check()
+    with progress_of(source) as tell:
+        count = 0
+        for chunk in source.read():
+            yield from chunk.records
+            count += len(chunk.records)
+            tell(chunk.bytes_read, count)
+
+
+@contextmanager
+def progress_of(source: Source, clock: Callable[[], float] = time.monotonic) -> Iterator[Tell]:
+    """A bar that is told how much of *source* is read: with the rate, and the time that is left."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[lines]:,} lines"),
+        TextColumn("{task.fields[records]:,} lines"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=total, lines=0)
-        done, count = 0, 0
-        for file in files:
-            for line in file:
-                count += 1
-                if count % _LINES_PER_UPDATE == 0:
-                    progress.update(task, completed=done + file.bytes_read, lines=count)
-                yield line
-            done += file.bytes_total or 0
+        task = progress.add_task("reading", total=source.bytes_total, records=0, rate=0)
+        begun: tuple[float, int] | None = None
+
+        def tell(bytes_read: int, records: int) -> None:
+            nonlocal begun
+            if begun is None:
+                # What an interrupted replay had done says nothing about how fast this one is.
+                begun = (clock(), records)
+                progress.reset(task, completed=bytes_read, records=records)
+                return
+            rate = (records - begun[1]) / max(clock() - begun[0], 0.001)
+            progress.update(task, completed=bytes_read, records=records, rate=rate)
+
+        yield tell

@@ -8,11 +8,16 @@ lives in `ops`: no client library here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
+
+from pql_stream.wire.headers import Headers
 
 Position = Any
 """Where reading goes on, as a JSON value; what it means is the source's own."""
+
+FILE_PARTITION = 0
+"""What stands as the partition of an event from a file; its topic is the file's name, its offset the line."""
 
 
 class Recorded(NamedTuple):
@@ -27,7 +32,7 @@ class Recorded(NamedTuple):
     offset: int
     value: bytes
     timestamp_ms: int | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Headers = ()
 
 
 class Chunk(NamedTuple):
@@ -47,6 +52,10 @@ class Source(Protocol):
     @property
     def bytes_total(self) -> int | None:
         """How much there is to read, in whatever `Chunk.bytes_read` counts; None when that is not known."""
+
+    @property
+    def is_read_once(self) -> bool:
+        """Whether it can be read a single time only, from its beginning and by one process: a pipe."""
 
     def check(self) -> None:
         """

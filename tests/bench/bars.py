@@ -18,6 +18,8 @@ STEADY_EVENTS_PER_S_LEAST = 100_000.0
 EXACTLY_ONCE_MOST = 1.3
 DELIVERIES_PER_S_LEAST = 500.0
 DELIVERY_P99_MS_BELOW = 250.0
+REPLAY_LEAST = 1.5
+REPLAY_TWO_LEAST = 1.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,25 @@ class _Field:
 def bars_of(results: Results) -> list[Bar]:
     """Every bar, for every stream and number of leads that was run."""
     fields = dict.fromkeys(_Field(run.case.stream, run.case.leads) for run in results.throughput)
-    return [*(bar for field in fields for bar in _bars_of_field(results, field)), *_bars_of_delivery(results)]
+    return [
+        *(bar for field in fields for bar in _bars_of_field(results, field)),
+        *_bars_of_delivery(results),
+        *_bars_of_replay(results),
+    ]
+
+
+def _bars_of_replay(results: Results) -> Iterator[Bar]:
+    """Beside the worker's steady stream of as many leads, where that was run too."""
+    for leads in dict.fromkeys(one.leads for one in results.replay):
+        one, two = (_replay_rate(results, leads, processes) for processes in (1, 2))
+        worker = _rate(results, _Field("steady", leads), OURS)
+        yield _at_least(f"replay, {leads:,} leads: rate of our worker", _ratio(one, worker), REPLAY_LEAST)
+        yield _at_least(f"replay, {leads:,} leads: two processes, rate of one", _ratio(two, one), REPLAY_TWO_LEAST)
+
+
+def _replay_rate(results: Results, leads: int, processes: int) -> float | None:
+    same = [one for one in results.replay if (one.leads, one.processes) == (leads, processes)]
+    return statistics.median(one.events_per_s for one in same) if same and not any(o.failed for o in same) else None
 
 
 def _bars_of_delivery(results: Results) -> Iterator[Bar]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tests.bench.bars import Bar
 from tests.bench.lineup import LINEUP
 from tests.bench.measure import Throughput
-from tests.bench.results import Delivery, Latency, Restore, Results, Run, Spread, by_case, spread_of
+from tests.bench.results import Delivery, Latency, Replaying, Restore, Results, Run, Spread, by_case, spread_of
 
 _TITLES = {contender.name: contender.title for contender in LINEUP}
 
@@ -20,6 +20,7 @@ def report(results: Results, bars: Sequence[Bar]) -> str:
         _table("Latency", _LATENCY_HEAD, _latency_rows(results.latency)),
         _table("Restore", _RESTORE_HEAD, _restore_rows(results.restore)),
         _table("Delivery to one local webhook", _DELIVERY_HEAD, _delivery_rows(results.delivery)),
+        _table("Replay of a file", _REPLAY_HEAD, _replay_rows(results.replay)),
         _table("Growth of our worker (RocksDB, steady)", _GROWTH_HEAD, _growth_rows(results.growth)),
         _table("Not available here", ("contender", "why"), _unavailable_rows(results)),
         _table("Bars", ("bar", "found", ""), [(bar.what, bar.found, _verdict(bar)) for bar in bars]),
@@ -31,6 +32,7 @@ _THROUGHPUT_HEAD = ("contender", "events", "events/s", "CPU s a million", "peak 
 _GROWTH_HEAD = ("leads", "event bytes", "partitions", "workers", "events/s", "CPU s a million", "peak MB", "outputs")
 _LATENCY_HEAD = ("contender", "events/s", "p50 ms", "p99 ms", "max ms", "answered")
 _RESTORE_HEAD = ("store", "leads", "ready after, s", "CPU s", "peak MB", "outputs")
+_REPLAY_HEAD = ("leads", "events", "processes", "events/s", "CPU s a million", "peak MB of one", "lines")
 _DELIVERY_HEAD = ("deliveries/s", "CPU ms each", "peak MB", "at, records/s", "p50 ms", "p99 ms", "records")
 
 
@@ -153,6 +155,21 @@ def _delivery_rows(found: Sequence[Delivery]) -> Iterator[tuple[str, ...]]:
     for one in found:
         if one.failed:
             yield ("-", "-", "-", "-", "-", "-", f"failed: {one.failed.splitlines()[0]}")
+
+
+def _replay_rows(found: Sequence[Replaying]) -> Iterator[tuple[str, ...]]:
+    for leads, events, processes in dict.fromkeys((one.leads, one.events, one.processes) for one in found):
+        same = [one for one in found if (one.leads, one.events, one.processes) == (leads, events, processes)]
+        failed = [one.failed for one in same if one.failed]
+        yield (
+            f"{leads:,}",
+            f"{events:,}",
+            str(processes),
+            _shown(Spread.of(one.events_per_s for one in same), "{:,.0f}"),
+            _shown(Spread.of(one.cpu_s_per_million for one in same), "{:.1f}"),
+            _shown(Spread.of(one.memory_peak_mb for one in same), "{:.0f}"),
+            f"failed: {failed[0]}" if failed else "all",
+        )
 
 
 def _unavailable_rows(results: Results) -> Iterator[tuple[str, ...]]:

@@ -91,6 +91,19 @@ class Delivery:
     failed: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaying:
+    """One replay of a file, from the start of the command to its end; memory is of its largest process."""
+
+    processes: int
+    leads: int
+    events: int
+    events_per_s: float
+    cpu_s_per_million: float
+    memory_peak_mb: float
+    failed: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Results:
     """Everything of one benchmark; *growth* has the runs that vary one thing of our worker."""
@@ -102,6 +115,7 @@ class Results:
     latency: list[Latency] = field(default_factory=list)
     restore: list[Restore] = field(default_factory=list)
     delivery: list[Delivery] = field(default_factory=list)
+    replay: list[Replaying] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For `json.dump`."""

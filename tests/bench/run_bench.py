@@ -30,13 +30,14 @@ from tests.bench.growth import grow
 from tests.bench.latency import wait_times
 from tests.bench.lineup import KAFKA_STREAMS, LINEUP, OURS, OURS_ALL, Contender
 from tests.bench.load import STREAMS, Stream
+from tests.bench.replaying import replays
 from tests.bench.report import report
 from tests.bench.restore import restores
 from tests.bench.results import Results, spread_of
 from tests.bench.session import Session, say
 from tests.bench.throughput import Field, compare
 
-SECTIONS = ("core", "throughput", "latency", "restore", "delivery", "growth")
+SECTIONS = ("core", "throughput", "latency", "restore", "delivery", "replay", "growth")
 QUICK_SECTIONS = SECTIONS[:-1]
 ROOT = Path(__file__).parents[2]
 RATE = 2_000
@@ -75,17 +76,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     core_is_fine = "core" not in plan.sections or _core_is_fine()
     if plan.sections == ("core",):
         return 0 if core_is_fine else 1
+    results = Results(about=_about())
+    if "replay" in plan.sections:
+        say("replay")
+        with tempfile.TemporaryDirectory(prefix="pql-bench-") as directory:
+            results.replay += replays(Path(directory), plan.events, plan.reps, many=options.full)
+    if set(plan.sections) <= {"core", "replay"}:
+        return _concluded(results, options, core_is_fine=core_is_fine)
     try:
         find_java()
         fetch_jars()
     except BrokerError as exc:
         say(f"no benchmark without Apache Kafka: {exc.what}; {exc.why}; {exc.what_to_do}")
         return 1
-    results = Results(about=_about())
     available = _available(plan.contenders, results)
     with tempfile.TemporaryDirectory(prefix="pql-bench-") as directory, Session.opened(Path(directory)) as session:
         results.about["cores"] = session.cores.sentence()
         _run(session, plan, available, results)
+    return _concluded(results, options, core_is_fine=core_is_fine)
+
+
+def _concluded(results: Results, options: argparse.Namespace, *, core_is_fine: bool) -> int:
     bars = bars_of(results)
     print(report(results, bars))  # noqa: T201 - a program's own output
     _write(results, options.json, options.chart)
@@ -108,6 +119,7 @@ def ours_is_wrong(results: Results) -> bool:
         any(not run.is_right for run in runs)
         or any(one.faults or one.failed for one in results.restore)
         or any(one.repeats or one.failed for one in results.delivery)
+        or any(one.failed for one in results.replay)
     )
 
 

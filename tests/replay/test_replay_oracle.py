@@ -14,8 +14,8 @@ import pytest
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.core.transition import Step
 from pql_stream.errors import InvalidEvent
-from pql_stream.replay.files import EventFile
 from pql_stream.replay.replayer import Rejected, Replayer
+from pql_stream.replay.sources.files import Files
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
@@ -136,8 +136,9 @@ def test_files_replay_as_recomputed(tmp_path, seed, name):
     expected = recomputed(seed, name)
 
     made = Recording(compiled(name))
-    for line in EventFile(str(path)):
-        made.take(made.replayer.handle(line))
+    for chunk in Files([str(path)]).read():
+        for record in chunk.records:
+            made.take(made.replayer.handle(record))
 
     assert [comparable(change) for change in expected.changes] == made.changes
     assert [comparable(record) for record in expected.qualifications] == made.qualifications
@@ -154,8 +155,9 @@ def test_files_are_refused_line_by_line_as_recomputed(tmp_path, seed):
     ]
 
     made = Recording(compiled("pql-100"))
-    for line in EventFile(str(path)):
-        made.take(made.replayer.handle(line))
+    for chunk in Files([str(path)]).read():
+        for record in chunk.records:
+            made.take(made.replayer.handle(record))
 
     assert expected == [(fault.line, fault.reason) for fault in made.rejected]
     assert expected

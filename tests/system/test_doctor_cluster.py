@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import LEADS_CHANGELOG
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state
@@ -88,7 +88,7 @@ def test_the_state_of_another_pack_fails(doctor, make_topics, kafka, topic_prefi
     make_topics(1)
     pack = compile_pack(load_pack("pql-100-linear"))
     replayer = Replayer(pack)
-    replayer.handle(Line("events.jsonl", 1, EVENT))
+    replayer.handle(Recorded("events.jsonl", 0, 1, EVENT))
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(f"{topic_prefix}{LEADS_CHANGELOG}", dump_state(replayer.states["u1"], pack), key=b"u1")
     assert producer.flush(30) == 0

@@ -11,10 +11,11 @@ import orjson
 from pql_stream.errors import BrokerError, InvalidEvent
 from pql_stream.ops.cli.score import report_rejected
 from pql_stream.ops.emitter import VALUE_BYTES_MAX, Emitter
-from pql_stream.ops.progress import lines_with_progress
+from pql_stream.ops.progress import records_with_progress
 from pql_stream.ops.settings import load_settings
-from pql_stream.replay.files import EventFile, Line
-from pql_stream.replay.replayer import FILE_PARTITION, Rejected
+from pql_stream.replay.replayer import Rejected
+from pql_stream.replay.source import Recorded
+from pql_stream.replay.sources.files import Files
 from pql_stream.stream.names import PRODUCT_ACTIVITY, prefixed
 from pql_stream.wire.events import RECORD_BYTES_MAX, decode_event
 
@@ -25,7 +26,7 @@ from pql_stream.wire.events import RECORD_BYTES_MAX, decode_event
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
 def command(files: tuple[str, ...], *, raw: bool, as_json: bool) -> None:
     """
-    Produce the events in FILES (JSON lines, plain or gzip; - is stdin) to product-activity.
+    Produce the events in FILES (JSON lines, plain, gzip or zstd; - is stdin) to product-activity.
 
     Each is keyed by its lead id, so that it lands on its lead's partition. A line that is no event is
     refused with its reason, and the rest goes on.
@@ -38,7 +39,7 @@ def command(files: tuple[str, ...], *, raw: bool, as_json: bool) -> None:
         try:
             # A worker refuses what is over its own limit; --raw is there to send it what it refuses.
             line_bytes_max = VALUE_BYTES_MAX if raw else RECORD_BYTES_MAX
-            emit(lines_with_progress([EventFile(path, line_bytes_max) for path in files]), emitter, rejected)
+            emit(records_with_progress(Files(files, line_bytes_max)), emitter, rejected)
         finally:
             # Also when a later file cannot be read: so much is done.
             emitter.flush()
@@ -61,29 +62,25 @@ def _report(emitter: Emitter, rejected: list[Rejected], topic: str, *, as_json: 
         click.echo(f"{emitter.acknowledged:,} {noun} acknowledged by {topic}", err=True)
 
 
-def _emit_raw(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:
-    for line in lines:
-        if len(line.content) > VALUE_BYTES_MAX:
-            # It may be cut (see `Line`), and half a line is not the line as it is.
+def _emit_raw(records: Iterable[Recorded], emitter: Emitter, rejected: list[Rejected]) -> None:
+    for record in records:
+        if len(record.value) > VALUE_BYTES_MAX:
+            # It may be cut (see `Files`), and half a line is not the line as it is.
             detail = f"over {VALUE_BYTES_MAX} bytes, the topic takes no more: not sent"
-            rejected.append(Rejected.of(line, InvalidEvent("too_large", detail=detail)))
+            rejected.append(Rejected.of(record, InvalidEvent("too_large", detail=detail)))
         else:
-            emitter.send(None, line.content)
+            emitter.send(None, record.value)
 
 
-def _emit(lines: Iterable[Line], emitter: Emitter, rejected: list[Rejected]) -> None:
-    for line in lines:
+def _emit(records: Iterable[Recorded], emitter: Emitter, rejected: list[Rejected]) -> None:
+    for record in records:
         try:
             # Kafka will stamp the record with the time of now, and an event is judged by that.
             now_ms = int(time.time() * 1000)
             event = decode_event(
-                line.content,
-                topic=line.file,
-                partition=FILE_PARTITION,
-                offset=line.number,
-                timestamp_ms=now_ms,
+                record.value, record.topic, record.partition, record.offset, timestamp_ms=now_ms
             )
         except InvalidEvent as exc:
-            rejected.append(Rejected.of(line, exc))
+            rejected.append(Rejected.of(record, exc))
         else:
-            emitter.send(event.lead_id.encode(), line.content)
+            emitter.send(event.lead_id.encode(), record.value)

@@ -13,10 +13,10 @@ from pql_stream.errors import PqlError
 from pql_stream.ops.changelog import newest_row
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.cli.score import report_rejected
-from pql_stream.ops.progress import lines_with_progress
+from pql_stream.ops.progress import records_with_progress
 from pql_stream.ops.settings import load_settings
-from pql_stream.replay.files import EventFile
 from pql_stream.replay.replayer import Rejected, Replayer
+from pql_stream.replay.sources.files import Files
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
@@ -63,7 +63,7 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
 def _from_files(lead_id: str, files: tuple[str, ...], pack: CompiledPack) -> tuple[LeadState | None, list[Rejected]]:
     """The lead as the files leave it, None if they do not name it; and what of them is refused."""
     replayer = Replayer(pack)
-    outcomes = (replayer.handle(line) for line in lines_with_progress([EventFile(path) for path in files]))
+    outcomes = map(replayer.handle, records_with_progress(Files(files)))
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     return replayer.states.get(lead_id), rejected
 

@@ -1,4 +1,4 @@
-"""`pql-stream replay`: the changes that the events in files make."""
+"""`pql-stream replay`: the changes that recorded events make."""
 
 from __future__ import annotations
 
@@ -7,36 +7,80 @@ from pathlib import Path
 import click
 import orjson
 
-from pql_stream.core.packs import compile_pack
-from pql_stream.ops.progress import lines_with_progress
-from pql_stream.replay.files import EventFile
-from pql_stream.replay.output import replay_output
-from pql_stream.replay.replayer import Replayer
+from pql_stream.ops.cli.time_option import Time
+from pql_stream.ops.progress import progress_of
+from pql_stream.ops.stopping import stop_asked_for
+from pql_stream.replay.cut import Cut
+from pql_stream.replay.engine import replay
+from pql_stream.replay.job import Job, Replayed
+from pql_stream.replay.processes import usable_cores
+from pql_stream.replay.source import Source
+from pql_stream.replay.sources.files import Files
 from pql_stream.wire.packs import load_pack
+
+SMALL_BYTES = 64 * 1024 * 1024
+"""Up to here it takes longer to start a second process than it saves."""
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
+@click.option("--as-of", "as_of_ms", type=Time(), metavar="T", help="Only what had arrived by T: the score as it was.")
+@click.option("--at", "at_ms", type=Time(), metavar="T", help="Only what had happened by T, whenever it arrived.")
+@click.option("--processes", type=click.IntRange(1, 256), help="How many share the leads; without it, a core each.")
+@click.option("--parquet", is_flag=True, help="The four files as Parquet, too.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
-def command(files: tuple[str, ...], out: Path, pack_name: str, *, as_json: bool) -> None:
+def command(
+    files: tuple[str, ...],
+    out: Path,
+    pack_name: str,
+    as_of_ms: int | None,
+    at_ms: int | None,
+    processes: int | None,
+    *,
+    parquet: bool,
+    as_json: bool,
+) -> None:
     """
     The changes that the events in FILES make, as the stream would write them.
 
-    Writes score-changed.jsonl, pql-qualified.jsonl, scores.jsonl and rejected.jsonl to the directory
-    of --out: all of them, or none if the replay fails. Reaches no broker and no destination.
+    FILES are JSON lines, plain, gzip or zstd; - is stdin. Writes score-changed.jsonl, pql-qualified.jsonl,
+    scores.jsonl and rejected.jsonl to the directory of --out: all of them, or none if the replay fails. The
+    same command, run again after an interruption, goes on. Reaches no broker and no destination.
     """
-    replayer = Replayer(compile_pack(load_pack(pack_name)))
-    count = 0
-    with replay_output(out) as output:
-        for line in lines_with_progress([EventFile(path) for path in files]):
-            count += 1
-            output.write(replayer.handle(line))
-        output.write_scores(replayer)
+    pack = load_pack(pack_name)
+    source = Files(files)
+    job = Job(
+        source=source,
+        pack=pack,
+        out=out,
+        cut=Cut(as_of_ms, at_ms),
+        parquet=parquet,
+        processes=1 if source.is_read_once else processes or _processes_for(source),
+    )
+    with stop_asked_for() as asked, progress_of(source) as tell:
+
+        def goes_on(bytes_read: int, records: int) -> bool:
+            tell(bytes_read, records)
+            return not asked()
+
+        replayed = replay(job, goes_on, lambda sentence: click.echo(sentence, err=True))
+    _report(replayed, job, as_json=as_json)
+
+
+def _processes_for(source: Source) -> int:
+    size = source.bytes_total
+    return 1 if size is not None and size <= SMALL_BYTES else usable_cores()
+
+
+def _report(replayed: Replayed, job: Job, *, as_json: bool) -> None:
+    is_cut = job.cut != Cut()
     if as_json:
-        click.echo(orjson.dumps({"lines": count, **output.counts}))
+        left_out = {"left_out": replayed.left_out} if is_cut else {}
+        click.echo(orjson.dumps({"lines": replayed.lines, **left_out, **replayed.counts}))
         return
-    click.echo(f"{count:,} lines", err=True)
-    for name, records in output.counts.items():
-        click.echo(f"{out / name}: {records:,}", err=True)
+    left_out_too = f", {replayed.left_out:,} left out by --as-of or --at" if is_cut else ""
+    click.echo(f"{replayed.lines:,} lines{left_out_too}", err=True)
+    for name, records in replayed.counts.items():
+        click.echo(f"{job.out / name}: {records:,}", err=True)

@@ -10,9 +10,9 @@ from pql_stream.core.routes import Route
 from pql_stream.ops.delivery.config import load_live_config
 from pql_stream.ops.delivery.dry_run import DryRun, dry_run
 from pql_stream.ops.delivery.shown import sentence
-from pql_stream.ops.progress import lines_with_progress
+from pql_stream.ops.progress import records_with_progress
 from pql_stream.ops.settings import load_settings
-from pql_stream.replay.files import EventFile
+from pql_stream.replay.sources.files import Files
 
 
 @click.group
@@ -31,7 +31,7 @@ def test(files: tuple[str, ...], *, as_json: bool) -> None:
     and no broker.
     """
     routes = load_live_config(load_settings()).routes
-    run = dry_run((line.content for line in lines_with_progress([EventFile(path) for path in files])), routes)
+    run = dry_run((record.value for record in records_with_progress(Files(files))), routes)
     if as_json:
         click.echo(json.dumps(_as_json(run, routes), indent=2))
         return

@@ -10,9 +10,9 @@ import orjson
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.ops.cli.plain import plain
-from pql_stream.ops.progress import lines_with_progress
-from pql_stream.replay.files import EventFile
+from pql_stream.ops.progress import records_with_progress
 from pql_stream.replay.replayer import Rejected, Replayer
+from pql_stream.replay.sources.files import Files
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
 
@@ -25,16 +25,16 @@ _REJECTED_SHOWN_MAX = 20
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a lead, sorted by lead id.")
 def command(files: tuple[str, ...], pack_name: str, *, as_json: bool) -> None:
     """
-    Final scores of the events in FILES: JSON lines, plain or gzip; - is stdin.
+    Final scores of the events in FILES: JSON lines, plain, gzip or zstd; - is stdin.
 
     Lines that are no event are refused, counted and listed on stderr; the rest is scored.
     """
     replayer = Replayer(compile_pack(load_pack(pack_name)))
     rejected: list[Rejected] = []
     count = 0
-    for line in lines_with_progress([EventFile(path) for path in files]):
+    for record in records_with_progress(Files(files)):
         count += 1
-        outcome = replayer.handle(line)
+        outcome = replayer.handle(record)
         if isinstance(outcome, Rejected):
             rejected.append(outcome)
     scores = (

@@ -29,8 +29,8 @@ from pql_stream.ops.demo.process import WorkerProcess
 from pql_stream.ops.demo.records import Chapter, DemoRecord, demo_records, refusals_expected, skips_expected
 from pql_stream.ops.demo.settings_file import SINKS, SettingsFile, write_settings_file
 from pql_stream.ops.settings import Settings
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Rejected, Replayer
+from pql_stream.replay.source import FILE_PARTITION, Recorded
 from pql_stream.stream.names import PRODUCT_ACTIVITY, TOPICS, sink_topics
 from pql_stream.testing.destinations.journal import Effect
 from pql_stream.wire.lead_scores import lead_score_fields
@@ -168,7 +168,7 @@ def _replayed(records: list[DemoRecord], pack: CompiledPack) -> tuple[Replayer, 
     for number, record in enumerate(records):
         # Bad records are no business of a replay: some are bad by their headers or their Kafka timestamp only.
         if record.value and record.key is not None and not record.key.startswith(b"dirt-"):
-            outcome = replayer.handle(Line(PRODUCT_ACTIVITY, number, record.value))
+            outcome = replayer.handle(Recorded(PRODUCT_ACTIVITY, FILE_PARTITION, number, record.value))
             if isinstance(outcome, Rejected):
                 raise AssertionError(f"the demo's own event is refused: {outcome}")
             chapters[record.key.decode()] = record.chapter

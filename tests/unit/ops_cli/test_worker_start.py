@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import LEADS_CHANGELOG, TOPICS
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state
@@ -108,7 +108,7 @@ def test_the_state_of_another_pack_on_the_cluster_is_refused(refused, broker, tm
     """
     pack = compile_pack(load_pack("pql-100-linear"))
     replayer = Replayer(pack)
-    replayer.handle(Line("events.jsonl", 1, EVENT))
+    replayer.handle(Recorded("events.jsonl", 0, 1, EVENT))
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     producer.produce(LEADS_CHANGELOG, dump_state(replayer.states["u1"], pack), b"u1", partition)
     producer.flush(30)

@@ -19,8 +19,8 @@ from pql_stream.ops.preflight import (
     claim_state,
     shape_of,
 )
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import CO_PARTITIONED, TOPICS
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.wire.packs import load_pack
@@ -41,7 +41,7 @@ def row_of(pack_name):
     """The row of a lead that was scored by a shipped pack."""
     pack = compile_pack(load_pack(pack_name))
     replayer = Replayer(pack)
-    replayer.handle(Line("events.jsonl", 1, EVENT))
+    replayer.handle(Recorded("events.jsonl", 0, 1, EVENT))
     return dump_state(replayer.states["u1"], pack)
 
 

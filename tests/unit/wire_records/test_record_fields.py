@@ -5,8 +5,8 @@ import pytest
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.transition import advance
-from pql_stream.replay.files import Line
 from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.source import Recorded
 from pql_stream.testing.builders import product_event
 from pql_stream.testing.simulation import simulate
 from pql_stream.wire.deliveries import fields_of
@@ -33,7 +33,7 @@ def simulated(name):
     """A shipped pack, and what 40 simulated leads make of it."""
     pack = compile_pack(load_pack(name))
     replayer = Replayer(pack)
-    return pack, [replayer.handle(Line("f", number, event.value)) for number, event in enumerate(simulate(40), start=1)]
+    return pack, [replayer.handle(Recorded("f", 0, number, event.value)) for number, event in enumerate(simulate(40), start=1)]
 
 
 def of_every_kind():

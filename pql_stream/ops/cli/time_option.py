@@ -1,0 +1,22 @@
+"""A time on the command line, in the forms that events take (CONTRACT.md 2)."""
+
+from __future__ import annotations
+
+import click
+
+from pql_stream.errors import InvalidEvent
+from pql_stream.wire.times import parse_time_ms
+
+
+class Time(click.ParamType):
+    """RFC 3339 with an offset, or milliseconds since 1970; to milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """*value* in milliseconds, or wrong usage."""
+        is_number = isinstance(value, str) and value.isascii() and value.isdecimal()
+        try:
+            return parse_time_ms(int(value) if is_number else value, "")
+        except InvalidEvent as exc:
+            self.fail(f"{value!r}: {exc.detail}; such as 2026-01-05T10:00:00Z, or 1767607200000", param, ctx)

@@ -1,0 +1,141 @@
+"""The shares of a replay in processes of their own, and one that waits for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, MutableSequence
+from contextlib import suppress
+from multiprocessing import connection, get_context, parent_process, reduction
+from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+from pql_stream.errors import PqlError
+from pql_stream.replay.checkpoint import Checkpoint
+from pql_stream.replay.job import Job
+from pql_stream.replay.share import GoesOn, Stopped, run_share
+from pql_stream.replay.shares import Share
+from pql_stream.replay.workspace import Workspace
+
+_LOOK_EVERY_S = 0.2
+
+
+class _Flag(Protocol):
+    value: int
+
+
+class _Lock:
+    """The lock of the workspace: whoever has a copy of it holds it, so it is held until the last process has ended."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], _Lock], tuple[Any]]:
+        return _lock_taken_over, (reduction.DupFd(self.descriptor),)
+
+
+def _lock_taken_over(sent: Any) -> _Lock:  # noqa: ANN401 - the library's stub has no name for it
+    return _Lock(sent.detach())
+
+
+def run_shares(job: Job, workspace: Workspace, goes_on: GoesOn) -> list[Checkpoint]:
+    """
+    What `run_share` gives for each share of *workspace*. *goes_on* is told the mean of all.
+
+    Raises:
+        Stopped: *goes_on* said no, and all processes have made a checkpoint.
+        PqlError: one of them failed; the others are ended.
+    """
+    # Not forked: a fork has the threads' locks and not the threads, and there may be a progress bar's.
+    context = get_context("spawn")
+    count = workspace.shares
+    bytes_read, records = context.RawArray("q", count), context.RawArray("q", count)
+    stop = context.RawValue("b", 0)
+    crew: dict[Connection, SpawnProcess] = {}
+    try:
+        for index in range(count):
+            answers, answer = context.Pipe(duplex=False)
+            share = Share(index, count)
+            told = (bytes_read, records, stop)
+            args = (job, share, workspace.share(index), told, answer, _Lock(workspace.lock))
+            crew[answers] = context.Process(target=_work, args=args, daemon=True)
+            crew[answers].start()
+            answer.close()
+        return _awaited(crew, lambda: goes_on(sum(bytes_read) // count, sum(records) // count), stop)
+    finally:
+        for process in crew.values():
+            process.terminate()
+        for answers, process in crew.items():
+            process.join()
+            answers.close()
+
+
+def _awaited(crew: dict[Connection, SpawnProcess], goes_on: Callable[[], bool], stop: _Flag) -> list[Checkpoint]:
+    done: dict[Connection, Checkpoint] = {}
+    stopped = 0
+    while len(done) + stopped < len(crew):
+        waiting = [answers for answers, process in crew.items() if answers not in done and not answers.closed]
+        for answers in connection.wait(waiting, _LOOK_EVERY_S):
+            assert isinstance(answers, Connection)
+            answer = _received(answers, crew[answers])
+            if isinstance(answer, Stopped):
+                stopped += 1
+                answers.close()
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                done[answers] = answer
+        if not goes_on():
+            stop.value = 1
+    if stopped:
+        raise Stopped
+    return [done[answers] for answers in crew]
+
+
+def _received(answers: Connection, process: SpawnProcess) -> Checkpoint | Exception:
+    try:
+        answer: Checkpoint | Exception = answers.recv()
+    except EOFError:
+        process.join()
+        return PqlError(
+            "a process of the replay has ended",
+            why=f"exit code {process.exitcode}; {-signal.SIGKILL} is what Linux does when memory runs out",
+            what_to_do="run the same command again: it goes on; with fewer --processes it needs less memory",
+        )
+    return answer
+
+
+def _work(
+    job: Job,
+    share: Share,
+    directory: Path,
+    told: tuple[MutableSequence[int], MutableSequence[int], _Flag],
+    answer: Connection,
+    _lock: _Lock,
+) -> None:
+    """What one process does; it ends by itself when the one that started it is gone."""
+    # Ctrl-C goes to all processes of a terminal: the first one tells the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    all_bytes, all_records, stop = told
+    parent = parent_process()
+
+    def goes_on(bytes_read: int, records: int) -> bool:
+        all_bytes[share.index], all_records[share.index] = bytes_read, records
+        return not stop.value and (parent is None or parent.is_alive())
+
+    try:
+        result: Checkpoint | Exception = run_share(job, share, directory, goes_on)
+    except Exception as exc:  # noqa: BLE001 - raised again by the process that waits
+        if not isinstance(exc, PqlError):
+            exc.add_note(traceback.format_exc())
+        result = exc
+    with suppress(BrokenPipeError):
+        answer.send(result)
+
+
+def usable_cores() -> int:
+    """On how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
