@@ -44,6 +44,10 @@ class Cut(NamedTuple):
         return self.as_of_ms is not None and arrived_at_ms(record) > self.as_of_ms
 
 
+ALL = Cut()
+"""Everything counts."""
+
+
 def arrived_at_ms(record: Recorded) -> int:
     """
     When *record* arrived: its Kafka timestamp, or of a file what the record says itself.
@@ -80,5 +84,5 @@ def _unknown(record: Recorded, why: str) -> InvalidInput:
     return InvalidInput(
         f"when {record.topic}:{record.offset} arrived is not known",
         why=f"--as-of counts what had arrived by then, and this record does not say: {why}",
-        what_to_do="use --at, which counts what had happened by then; or replay the topic: there every record has a time",
+        what_to_do="use --at, which counts what had happened by then, or replay the topic, where records have a time",
     )

@@ -10,7 +10,7 @@ import orjson
 
 import pql_stream
 from pql_stream.core.packs import ModelPack
-from pql_stream.replay.cut import Cut
+from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.source import Source
 from pql_stream.wire.packs import dump_pack
 
@@ -32,7 +32,7 @@ class Job:
     source: Source
     pack: ModelPack
     out: Path
-    cut: Cut = Cut()
+    cut: Cut = ALL
     parquet: bool = False
     processes: int = 1
     leads_kept: int = LEADS_KEPT

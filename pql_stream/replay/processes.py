@@ -7,9 +7,9 @@ import signal
 import traceback
 from collections.abc import Callable, MutableSequence
 from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process, reduction
-from multiprocessing.context import SpawnProcess
+from multiprocessing import connection, get_context, reduction
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,25 +74,21 @@ def run_shares(job: Job, workspace: Workspace, goes_on: GoesOn) -> list[Checkpoi
 
 
 def _awaited(crew: dict[Connection, SpawnProcess], goes_on: Callable[[], bool], stop: _Flag) -> list[Checkpoint]:
-    done: dict[Connection, Checkpoint] = {}
-    stopped = 0
-    while len(done) + stopped < len(crew):
-        waiting = [answers for answers, process in crew.items() if answers not in done and not answers.closed]
-        for answers in connection.wait(waiting, _LOOK_EVERY_S):
-            assert isinstance(answers, Connection)
+    """What each says at its end, in the order of the crew."""
+    answered: dict[Connection, Checkpoint | Stopped] = {}
+    while len(answered) < len(crew):
+        ready = connection.wait([answers for answers in crew if answers not in answered], _LOOK_EVERY_S)
+        for answers in [answers for answers in crew if answers in ready]:
             answer = _received(answers, crew[answers])
-            if isinstance(answer, Stopped):
-                stopped += 1
-                answers.close()
-            elif isinstance(answer, Exception):
+            if isinstance(answer, Exception) and not isinstance(answer, Stopped):
                 raise answer
-            else:
-                done[answers] = answer
+            answered[answers] = answer
         if not goes_on():
             stop.value = 1
-    if stopped:
+    done = [answer for answer in (answered[answers] for answers in crew) if not isinstance(answer, Stopped)]
+    if len(done) < len(crew):
         raise Stopped
-    return [done[answers] for answers in crew]
+    return done
 
 
 def _received(answers: Connection, process: SpawnProcess) -> Checkpoint | Exception:
@@ -120,11 +116,11 @@ def _work(
     # Ctrl-C goes to all processes of a terminal: the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     all_bytes, all_records, stop = told
-    parent = parent_process()
+    parent = os.getppid()
 
     def goes_on(bytes_read: int, records: int) -> bool:
         all_bytes[share.index], all_records[share.index] = bytes_read, records
-        return not stop.value and (parent is None or parent.is_alive())
+        return not stop.value and os.getppid() == parent
 
     try:
         result: Checkpoint | Exception = run_share(job, share, directory, goes_on)

@@ -64,7 +64,7 @@ class Replayer:
     def handle(self, record: Recorded) -> Step | Rejected:
         """Take in one record; what it did, or why it is refused."""
         event = decode(record)
-        return event if event.__class__ is Rejected else self.advance(record, event)
+        return event if isinstance(event, Rejected) else self.advance(record, event)
 
     def advance(self, record: Recorded, event: ProductEvent) -> Step | Rejected:
         """Take in *event*, which is what *record* says."""

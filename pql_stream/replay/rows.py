@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import rocksdict
 
@@ -58,7 +58,8 @@ class Rows:
     def in_order(self) -> Iterator[tuple[str, bytes]]:
         """All rows, by lead id: the order of UTF-8 bytes is that of code points."""
         with self._disk():
-            for key, row in self._db.items():
+            # Of a database in raw mode all keys and values are bytes.
+            for key, row in cast("Iterator[tuple[bytes, bytes]]", self._db.items()):
                 if key != _CHECKPOINT_KEY:
                     yield key.decode(), row
 

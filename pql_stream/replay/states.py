@@ -67,6 +67,5 @@ class States(dict[str, LeadState]):
             for lead_id in sorted(self):
                 yield lead_id, self[lead_id]
             return
-        assert not self, "what changed since is not in the rows"
         for lead_id, row in self._rows.in_order():
             yield lead_id, load_state(row, self._pack)

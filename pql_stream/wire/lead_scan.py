@@ -66,7 +66,7 @@ def lead_id_of(value: bytes, headers: Headers = ()) -> str | None:
             and not headers
         ):
             # Most events, without a call but this. Where nothing is left, _lead_of knows what is to be done.
-            lead_id: str = user_id.strip()  # type: ignore[union-attr] # its class says that it is a text
+            lead_id: str = user_id.strip()
             if lead_id:
                 return lead_id
         return _lead_of(named, headers)
@@ -81,14 +81,14 @@ def _lead_of(named: _Named, headers: Headers) -> str | None:
     Raises:
         InvalidEvent: a field is one that `decode_event` refuses the record for.
     """
-    if (binary := binary_record(headers, None)) is not None:
+    if headers and (binary := binary_record(headers, None)) is not None:
         # The value is the data of such a record.
         return read_user_id(binary[BINARY.subject], "") or read_user_id(named.user_id, "")
-    if not is_absent(named.specversion):
+    if named.specversion is not None and not is_absent(named.specversion):
         data_user_id = None if named.data is None else named.data.user_id
         return read_user_id(named.subject, "") or read_user_id(data_user_id, "")
-    if named.type in PROPERTIES_FIELD and not is_absent(named.messageId):
+    if named.messageId is not None and named.type in PROPERTIES_FIELD and not is_absent(named.messageId):
         return read_user_id(named.userId, "") or read_anonymous_lead(named.anonymousId, "", user_field="")
-    if not is_absent(named.distinct_id) and not is_absent(named.uuid):
+    if named.distinct_id is not None and not (is_absent(named.distinct_id) or is_absent(named.uuid)):
         return read_user_id(named.distinct_id, "")
     return read_user_id(named.user_id, "") or read_anonymous_lead(named.anonymous_id, "", user_field="")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pql_stream.replay.cut import Cut
+from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.engine import replay
 from pql_stream.replay.job import Job, Replayed
 from pql_stream.replay.sources.files import Files
@@ -26,10 +26,12 @@ def population(seed: int) -> bytes:
 def job_of(*paths: Path, out: Path, pack: str = "pql-100", block_bytes: int = 4_000, **given) -> Job:
     """A replay in small steps: some states in memory, a checkpoint after each few chunks."""
     settings = {"leads_kept": 7, "checkpoint_records": 40, **given}
-    return Job(source=Files([str(path) for path in paths], block_bytes=block_bytes), pack=load_pack(pack), out=out, **settings)
+    return Job(
+        source=Files([str(path) for path in paths], block_bytes=block_bytes), pack=load_pack(pack), out=out, **settings
+    )
 
 
-def in_memory(*paths: Path, out: Path, cut: Cut = Cut()) -> dict[str, bytes]:
+def in_memory(*paths: Path, out: Path, cut: Cut = ALL) -> dict[str, bytes]:
     """What a replay writes that is one process with room for everything."""
     replay(job_of(*paths, out=out, cut=cut, leads_kept=10**6, checkpoint_records=10**9), on_and_on, print)
     return files_in(out)
@@ -66,17 +68,21 @@ def say_nothing(sentence: str) -> None:
     raise AssertionError(sentence)
 
 
+def tell(step: object) -> None:
+    sys.stdout.write(f"{step}\n")
+    sys.stdout.flush()
+
+
 def main(out: str, processes: str, *paths: str) -> Replayed:
     """A replay for whoever wants to kill it: it tells on stdout of every step, and of what it found."""
 
     def goes_on(_bytes_read: int, records: int) -> bool:
-        print(records, flush=True)
+        tell(records)
         return True
 
     job = job_of(*map(Path, paths), out=Path(out), processes=int(processes))
-    return replay(job, goes_on, lambda sentence: print(sentence, flush=True))
+    return replay(job, goes_on, tell)
 
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-

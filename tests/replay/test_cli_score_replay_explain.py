@@ -41,7 +41,7 @@ class Ended(NamedTuple):
 def pql(capsysbinary, monkeypatch):
     """A function that runs the command line in this process."""
 
-    def run(*args: str | Path, stdin: bytes = b"") -> Ended:
+    def run(*args: str | int | Path, stdin: bytes = b"") -> Ended:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
         with pytest.raises(SystemExit) as ended:
             main([str(arg) for arg in args])
@@ -224,6 +224,72 @@ def test_a_second_replay_writes_the_same_bytes(pql, tmp_path):
     assert files_in(tmp_path / "one")["pql-qualified.jsonl"]
 
 
+def test_replay_in_processes(pql, tmp_path):
+    """--processes changes nothing but who does it: the files have the same bytes."""
+    path = tmp_path / "simulated"
+    path.write_bytes(pql("simulate", "--leads", "10", "--form", "mixed").stdout)
+    for count in (1, 2):
+        assert 0 == pql("replay", path, "--out", tmp_path / str(count), "--processes", count).code
+
+    assert files_in(tmp_path / "1") == files_in(tmp_path / "2")
+
+
+def test_replay_of_standard_input(pql, events, tmp_path):
+    """A pipe is read by one process, whatever is asked for."""
+    pql("replay", events, "--out", tmp_path / "file")
+    ended = pql("replay", "-", "--out", tmp_path / "pipe", "--processes", 2, stdin=EVENTS)
+
+    assert (0, b"") == ended[:2]
+    assert {name: content.replace(b"events.jsonl", b"-") for name, content in files_in(tmp_path / "file").items()} == (
+        files_in(tmp_path / "pipe")
+    )
+
+
+LATE = native_json("tutorial_completed", "u1", event_id="e1", occurred_at_ms=JAN_5_MS)[:-1] + b', "received_at": %d}'
+CUT_AFTER = JAN_5_MS + 1_000
+
+
+@pytest.mark.parametrize(
+    ("cut", "score"),
+    [
+        ([], 5),
+        (["--at", JAN_5_MS], 5),
+        (["--at", "2026-01-05T11:00:00.000+01:00"], 5),
+        (["--at", JAN_5_MS - 1], None),
+        (["--as-of", JAN_5_MS], None),
+        (["--as-of", CUT_AFTER], 5),
+        (["--as-of", CUT_AFTER, "--at", JAN_5_MS - 1], None),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_replay_of_a_past_time(pql, tmp_path, cut, score):
+    """An event that arrived a second late: known of its time now, and not known then. What is left out is counted."""
+    path = tmp_path / "events"
+    path.write_bytes(LATE % CUT_AFTER)
+    ended = pql("replay", path, "--out", tmp_path / "out", "--json", *cut)
+
+    scores = [lead["score"] for lead in objects(files_in(tmp_path / "out")["scores.jsonl"])]
+    assert ([] if score is None else [score]) == scores
+    counts = orjson.loads(ended.stdout)
+    assert (1, (score is None) * 1 if cut else None) == (counts["lines"], counts.get("left_out"))
+
+
+def test_replay_says_how_much_a_cut_leaves_out(pql, events, tmp_path):
+    """In prose as well."""
+    ended = pql("replay", events, "--out", tmp_path / "out", "--at", JAN_5_MS - 1)
+
+    assert "5 lines, 3 left out by --as-of or --at\n" in ended.stderr
+
+
+def test_replay_as_of_where_events_do_not_say_when_they_arrived(pql, events, tmp_path):
+    """Exit 1 with what, why and what to do; nothing is left."""
+    ended = pql("replay", events, "--out", tmp_path / "out", "--as-of", JAN_5_MS)
+
+    assert (1, b"", 3) == (ended.code, ended.stdout, len(ended.stderr.splitlines()))
+    assert "Error: when events.jsonl:1 arrived is not known" == ended.stderr.splitlines()[0]
+    assert {} == files_in(tmp_path / "out")
+
+
 def test_a_file_whose_name_is_no_text(pql, tmp_path):
     """A name that is no UTF-8 is no reason to fail: its lines are replayed under a name that is."""
     path = tmp_path / os.fsdecode(b"\xff.jsonl")
@@ -329,6 +395,9 @@ def test_a_file_that_is_not_there_is_found_before_the_others_are_read(pql, tmp_p
         ["replay", "--out", "{out}"],
         ["replay", "{events}", "--out", "{events}"],
         ["replay", "{events}", "--out", "{out}", "--pack", "no-such-pack"],
+        ["replay", "{events}", "--out", "{out}", "--at", "2026-01-05T10:00:00"],
+        ["replay", "{events}", "--out", "{out}", "--as-of", "5"],
+        ["replay", "{events}", "--out", "{out}", "--processes", "0"],
         ["explain"],
         ["explain", "u1", "{events}", "--pack", "no-such-pack"],
         ["no-such-command"],

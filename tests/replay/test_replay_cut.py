@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pql_stream.errors import InvalidInput
@@ -52,6 +52,7 @@ def line(number: int, happened: Happened) -> bytes:
 HAPPENED = st.builds(Happened, st.integers(1, 3), MINUTES, MINUTES, st.sampled_from(FORMS), st.booleans())
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     events=st.lists(HAPPENED, max_size=15),
     as_of_ms=st.none() | MINUTES,
@@ -69,7 +70,10 @@ def test_a_cut_is_as_if_the_rest_had_never_been(tmp_path_factory, events, as_of_
         and (at_ms is None or happened.is_refused or happened.occurred_at_ms <= at_ms)
         for happened in events
     ]
-    for name, chosen in (("all", lines), ("naive", [line if one else b"" for line, one in zip(lines, counts, strict=True)])):
+    for name, chosen in (
+        ("all", lines),
+        ("naive", [line if one else b"" for line, one in zip(lines, counts, strict=True)]),
+    ):
         (directory / name).mkdir()
         (directory / name / "events.jsonl").write_bytes(b"\n".join(chosen))
     cut = Cut(as_of_ms, at_ms)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pql_stream.errors import Interrupted, InvalidInput
@@ -80,6 +80,7 @@ def test_every_record_is_of_one_share(events, expected, tmp_path, count):
     assert expected == {name: (tmp_path / name).read_bytes() for name in NAMES}
 
 
+@settings(max_examples=25, deadline=None)
 @given(ends=st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=6), count=st.sampled_from([1, 2]))
 def test_any_interruptions_end_in_the_same_bytes(events, expected, tmp_path_factory, ends, count):
     """A share that is stopped or crashes behind any chunk, again and again, goes on as if nothing had been."""
@@ -101,7 +102,7 @@ def test_any_interruptions_end_in_the_same_bytes(events, expected, tmp_path_fact
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_replay_that_is_stopped_goes_on(events, expected, tmp_path, processes):
-    """It says how to go on and keeps what it has; the same again begins there, says so, and ends with the same bytes."""
+    """It says how to go on and keeps what it has; the same again says that it goes on, and ends with the same bytes."""
     said = []
     with pytest.raises(Interrupted) as caught:
         replay(job_of(*events, out=tmp_path, processes=processes), after_chunks(5), say_nothing)
@@ -223,7 +224,11 @@ def test_a_source_that_cannot_be_read_to_its_end_leaves_nothing(tmp_path, proces
 def test_a_crash_before_the_first_checkpoint_leaves_nothing(events, tmp_path):
     """There is nothing to go on from, so there is nothing to keep."""
     with pytest.raises(Crash):
-        replay(job_of(*events, out=tmp_path, checkpoint_records=10**6, leads_kept=10**6), after_chunks(3, crash=True), say_nothing)
+        replay(
+            job_of(*events, out=tmp_path, checkpoint_records=10**6, leads_kept=10**6),
+            after_chunks(3, crash=True),
+            say_nothing,
+        )
 
     assert [] == list(tmp_path.iterdir())
 

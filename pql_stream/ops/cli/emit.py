@@ -77,9 +77,7 @@ def _emit(records: Iterable[Recorded], emitter: Emitter, rejected: list[Rejected
         try:
             # Kafka will stamp the record with the time of now, and an event is judged by that.
             now_ms = int(time.time() * 1000)
-            event = decode_event(
-                record.value, record.topic, record.partition, record.offset, timestamp_ms=now_ms
-            )
+            event = decode_event(record.value, record.topic, record.partition, record.offset, timestamp_ms=now_ms)
         except InvalidEvent as exc:
             rejected.append(Rejected.of(record, exc))
         else:

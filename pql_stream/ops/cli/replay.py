@@ -10,7 +10,7 @@ import orjson
 from pql_stream.ops.cli.time_option import Time
 from pql_stream.ops.progress import progress_of
 from pql_stream.ops.stopping import stop_asked_for
-from pql_stream.replay.cut import Cut
+from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.engine import replay
 from pql_stream.replay.job import Job, Replayed
 from pql_stream.replay.processes import usable_cores
@@ -35,10 +35,10 @@ def command(
     files: tuple[str, ...],
     out: Path,
     pack_name: str,
+    *,
     as_of_ms: int | None,
     at_ms: int | None,
     processes: int | None,
-    *,
     parquet: bool,
     as_json: bool,
 ) -> None:
@@ -75,7 +75,7 @@ def _processes_for(source: Source) -> int:
 
 
 def _report(replayed: Replayed, job: Job, *, as_json: bool) -> None:
-    is_cut = job.cut != Cut()
+    is_cut = job.cut != ALL
     if as_json:
         left_out = {"left_out": replayed.left_out} if is_cut else {}
         click.echo(orjson.dumps({"lines": replayed.lines, **left_out, **replayed.counts}))

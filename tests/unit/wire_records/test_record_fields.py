@@ -33,7 +33,9 @@ def simulated(name):
     """A shipped pack, and what 40 simulated leads make of it."""
     pack = compile_pack(load_pack(name))
     replayer = Replayer(pack)
-    return pack, [replayer.handle(Recorded("f", 0, number, event.value)) for number, event in enumerate(simulate(40), start=1)]
+    return pack, [
+        replayer.handle(Recorded("f", 0, number, event.value)) for number, event in enumerate(simulate(40), start=1)
+    ]
 
 
 def of_every_kind():
