@@ -59,9 +59,17 @@ def after_chunks(count: int, *, crash: bool = False) -> Callable[[int, int], boo
     return goes_on
 
 
+class FilesIn(dict[str, bytes]):
+    """Contents by name; a test that fails shows the names."""
+
+    def __repr__(self) -> str:
+        return f"FilesIn({', '.join(sorted(self))})"
+
+
 def files_in(directory: Path) -> dict[str, bytes]:
     """All there is, by name, at any depth."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return FilesIn((str(path.relative_to(directory)), path.read_bytes()) for path in files)
 
 
 def say_nothing(sentence: str) -> None:

@@ -67,7 +67,7 @@ def test_any_number_of_processes_writes_the_same_bytes(events, expected, tmp_pat
     assert population(1).count(b"\n") == replayed.lines
 
 
-@pytest.mark.parametrize("count", [2, 5, 40])
+@pytest.mark.parametrize("count", [2, 7])
 def test_every_record_is_of_one_share(events, expected, tmp_path, count):
     """However many shares there are, together they write each line once; some have no lead at all."""
     job = job_of(*events, out=tmp_path)
@@ -95,9 +95,11 @@ def test_any_interruptions_end_in_the_same_bytes(events, expected, tmp_path_fact
         run_share(job, Share(index, count), directory, on_and_on)
     for name in NAMES:
         if count > 1:
-            merge_parts([out / str(index) / name for index in range(count)], out / "0" / name)
+            merge_parts([out / str(index) / name for index in range(count)], out / name)
+        else:
+            (out / "0" / name).replace(out / name)
 
-    assert expected == {name: (out / "0" / name).read_bytes() for name in NAMES}
+    assert expected == {name: (out / name).read_bytes() for name in NAMES}
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -143,7 +145,7 @@ def test_killed_at_any_moment(events, expected, tmp_path):
         command = [sys.executable, "-m", "tests.replay.replays", str(tmp_path / "out"), "2", *map(str, events)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
             steps = rng.randrange(6)
-            if killed < 8 and sum(1 for _ in itertools.islice(process.stdout, steps)) == steps:
+            if killed < 6 and sum(1 for _ in itertools.islice(process.stdout, steps)) == steps:
                 victims = [process.pid, *children_of(process.pid)]
                 with suppress(ProcessLookupError):
                     os.kill(rng.choice(victims), signal.SIGKILL)
@@ -151,7 +153,7 @@ def test_killed_at_any_moment(events, expected, tmp_path):
             process.stdout.read()
         ended = process.returncode
 
-    assert 8 == killed
+    assert 6 == killed
     assert expected == files_in(tmp_path / "out")
 
 
