@@ -36,9 +36,6 @@ def replay(job: Job, goes_on: GoesOn, say: Say) -> Replayed:
         Interrupted: *goes_on* stopped it.
         PqlError: the disk, the cluster or a process failed; the same job, started again, goes on.
     """
-    if job.parquet:
-        load_pyarrow()  # not found out at the end
-    job.source.check()
     try:
         with Workspace.held(job.out) as workspace:
             try:
@@ -58,6 +55,9 @@ def replay(job: Job, goes_on: GoesOn, say: Say) -> Replayed:
 
 
 def _replayed(job: Job, workspace: Workspace, goes_on: GoesOn, say: Say) -> Replayed:
+    if job.parquet:
+        load_pyarrow()  # not found out at the end
+    job.source.check()
     workspace.begin(job, say)
     try:
         replayed = workspace.finished or _made(job, workspace, goes_on)
