@@ -36,9 +36,6 @@ def replay(job: Job, goes_on: GoesOn, say: Say) -> Replayed:
         Interrupted: *goes_on* stopped it.
         PqlError: the disk, the cluster or a process failed; the same job, started again, goes on.
     """
-    if job.parquet:
-        load_pyarrow()  # not found out at the end
-    job.source.check()
     try:
         with Workspace.held(job.out) as workspace:
             try:
@@ -46,19 +43,21 @@ def replay(job: Job, goes_on: GoesOn, say: Say) -> Replayed:
             except Stopped as exc:
                 raise _interrupted(job, workspace) from exc
             finally:
-                # Also after Ctrl-C: without a checkpoint there is nothing to keep.
-                if workspace.directory.exists() and not workspace.has_progress:
+                if workspace.directory.exists() and not _is_kept(job, workspace):
                     with suppress(OSError):
                         workspace.remove()
     except OSError as exc:
         raise InvalidInput(
             f"cannot write to {job.out}",
             why=exc.strerror or str(exc),
-            what_to_do="see that there is space, and the right to write; or name another --out directory",
+            what_to_do="see that there is space, and the right to write; the same command then goes on where it was",
         ) from exc
 
 
 def _replayed(job: Job, workspace: Workspace, goes_on: GoesOn, say: Say) -> Replayed:
+    if job.parquet:
+        load_pyarrow()  # not found out at the end
+    job.source.check()
     workspace.begin(job, say)
     try:
         replayed = workspace.finished or _made(job, workspace, goes_on)
@@ -78,6 +77,8 @@ def _made(job: Job, workspace: Workspace, goes_on: GoesOn) -> Replayed:
         done = run_shares(job, workspace, goes_on)
         workspace.files.mkdir(exist_ok=True)
         for name in NAMES:
+            if not goes_on(job.source.bytes_total or 0, done[0].records):
+                raise Stopped
             parts = [workspace.share(index) / name for index in range(workspace.shares)]
             merge_parts(parts, workspace.files / name)
     if job.parquet:
@@ -96,16 +97,20 @@ def _account(done: list[Checkpoint]) -> Replayed:
     return Replayed(done[0].records, sum(share.left_out for share in done), {name: counts[name] for name in NAMES})
 
 
+def _is_kept(job: Job, workspace: Workspace) -> bool:
+    """Whether there is something that a replay can go on from."""
+    return workspace.has_progress and not job.source.is_read_once
+
+
 def _interrupted(job: Job, workspace: Workspace) -> Interrupted:
-    if job.source.is_read_once:
-        workspace.remove()
+    if _is_kept(job, workspace):
         return Interrupted(
             "the replay was interrupted",
-            why="what was read from a pipe is gone, so nothing of it is kept",
-            what_to_do="start it again; a replay of files can be gone on with",
+            why=f"what is done is kept in {workspace.directory}",
+            what_to_do="run the same command again to go on from there; to give it up, delete that directory",
         )
     return Interrupted(
         "the replay was interrupted",
-        why=f"what is done is kept in {workspace.directory}",
-        what_to_do="run the same command again to go on from there; to give it up, delete that directory",
+        why="nothing is kept: what comes through a pipe is gone, and other events were too few yet to store anything",
+        what_to_do="start it again",
     )

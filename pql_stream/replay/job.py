@@ -14,7 +14,7 @@ from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.source import Source
 from pql_stream.wire.packs import dump_pack
 
-LEADS_KEPT = 50_000
+LEADS_KEPT = 30_000
 """States in memory at most, changed and stored ones each; about 3 KiB a state, in every process."""
 CHECKPOINT_RECORDS = 250_000
 """So many records at least lie between two checkpoints: two seconds or more."""

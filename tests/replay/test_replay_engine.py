@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -190,6 +191,27 @@ def test_something_else_begins_afresh(tmp_path, change, told):
     assert told in said[0]
     assert "beginning afresh" in said[0]
     assert files_in(tmp_path / "fresh") == files_in(tmp_path / "out")
+
+
+def test_a_pipe_that_is_stopped_leaves_nothing(tmp_path):
+    """What came through it is gone, so there is nothing to go on from, however much was stored to bound the memory."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'exec cat > "$0"', pipe], stdin=subprocess.PIPE) as feeder:
+        job = job_of(pipe, out=tmp_path / "out")
+        feed = threading.Thread(target=fed, args=(feeder, population(1)))
+        feed.start()
+        with pytest.raises(Interrupted) as caught:
+            replay(job, after_chunks(20), say_nothing)
+        feed.join()
+
+    assert "nothing is kept" in caught.value.why
+    assert {} == files_in(tmp_path / "out")
+
+
+def fed(feeder: subprocess.Popen, content: bytes) -> None:
+    with suppress(BrokenPipeError):
+        feeder.communicate(content)
 
 
 def test_what_was_there_is_replaced_at_the_end(events, tmp_path):
