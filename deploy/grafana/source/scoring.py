@@ -98,7 +98,7 @@ SCORING = Dashboard(
                         (
                             (
                                 f"histogram_quantile(0.{share}, "
-                                f"sum by (le) (rate(pql_event_time_skew_seconds_bucket[{RATE}])))"
+                                f'sum by (le) (rate(pql_event_time_skew_seconds_bucket{{direction="past"}}[{RATE}])))'
                             ),
                             f"p{share}",
                         )
