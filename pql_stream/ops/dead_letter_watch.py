@@ -19,6 +19,7 @@ from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.reading import reading, records_of, watermarks
 
 LOOK_EVERY_S = 60.0
+_OURS_YET_S = 5.0
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -83,7 +84,8 @@ class DepthReader:
     Reads *topics* of the cluster that *client_config* (librdkafka's names) leads to. Blocks.
 
     *are_marked*: a record there may say of an earlier one that it was redriven (the sinks' topics); then all is read
-    once, and later what is new. Of the others the ends are asked for, and their first record.
+    once, and later what is new. Of the others the ends are asked for, and their first record; there an offset counts as
+    a record, if it is a transaction's marker, too.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topics: Sequence[str], *, are_marked: bool) -> None:
@@ -154,17 +156,18 @@ class DeadLetterWatch:
     async def run(self) -> None:
         """Look once in a while, for ever."""
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_EVERY_S)
+            looked = await self.look()
+            await asyncio.sleep(LOOK_EVERY_S if looked else _OURS_YET_S)
 
-    async def look(self) -> None:
-        """Look now."""
+    async def look(self) -> bool:
+        """Look now, if it is ours to do."""
         if not self._is_ours():
             self._meter.lying({})
-            return
+            return False
         try:
             found = await unless_stopped(self._reader.read, self._stop)
         except PqlError as exc:
             log.warning("dead_letters_not_read", what=exc.what, why=exc.why)
         else:
             self._meter.lying(found or {})
+        return True

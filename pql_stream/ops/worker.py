@@ -91,7 +91,8 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         )
         port = await server.start()
         stack.push_async_callback(server.stop)
-        log.info("worker_starting", version=pql_stream.__version__, http=f"http://{settings.http_host}:{port}")
+        address = f"http://{settings.http_host}:{port}"
+        log.info("pages_served", http=address)
         apps: list[WatchedApp] = []
         if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
             apps.append(scores)
@@ -104,6 +105,7 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
                 lambda: [sentence for watched in apps for sentence in watched.stalls.stalled()],
             )
             _rest_collector()
+            log.info("worker_starting", version=pql_stream.__version__, http=address)
             await _run_watched(apps, stop)
     log.info("worker_stopped")
 
