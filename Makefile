@@ -32,6 +32,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/deploy
 
 # About ten minutes; make bench ARGS="--help" tells what else there is.
 bench: $(READY)

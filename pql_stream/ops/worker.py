@@ -104,6 +104,7 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
                 {watched.name: watched.app for watched in apps},
                 lambda: [sentence for watched in apps for sentence in watched.stalls.stalled()],
             )
+            page.stalls(lambda: sum(len(watched.stalls.stalled()) for watched in apps))
             _rest_collector()
             log.info("worker_starting", version=pql_stream.__version__, http=address)
             await _run_watched(apps, stop)

@@ -32,6 +32,11 @@ class MetricsPage:
         self.registry.register(self._partitions)
         self._depths = DepthsCollector(clock)
         self.registry.register(self._depths)
+        self._stalls = Gauge(
+            "pql_worker_stalls",
+            "What stands still, as /healthz says: above 0 the worker is to be restarted",
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         build = Gauge("pql_build_info", "What runs: always 1", ["version", "python", "faust"], registry=self.registry)
         build.labels(
@@ -47,6 +52,10 @@ class MetricsPage:
     def depths(self) -> AppDepths:
         """Takes what lies on the dead-letter topics of one more app."""
         return AppDepths(self._depths)
+
+    def stalls(self, count: Callable[[], int]) -> None:
+        """Show how many stalls there are whenever the page is asked for."""
+        self._stalls.set_function(count)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The page and its content type: OpenMetrics if *accept* (an HTTP header) asks for it, else text."""

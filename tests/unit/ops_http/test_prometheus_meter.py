@@ -218,6 +218,16 @@ def test_a_partition_that_waits_on_purpose_says_so(meter):
     assert {("0", "product-activity"): 1.0, ("1", "product-activity"): 0.0} == samples(meter, "pql_consumer_waiting")
 
 
+def test_stalls_are_counted_when_the_page_is_asked_for(meter):
+    """
+    None before a worker has anything that could stand still.
+    """
+    before = samples(meter, "pql_worker_stalls")
+    meter.page.stalls(lambda: 2)
+
+    assert ({(): 0.0}, {(): 2.0}) == (before, samples(meter, "pql_worker_stalls"))
+
+
 def test_two_meters_do_not_meet():
     """
     Each meter has its own registry, so a second worker in the process starts from nothing.
