@@ -156,6 +156,18 @@ async def test_the_time_of_an_outage_does_not_count(world):
     assert 1 == len(await world.pass_s(2 * STEP_S))
 
 
+async def test_an_answer_now_and_then_says_nothing_of_the_time_between(world):
+    """
+    Brokers that fail every other time cannot be told from a worker that stands still.
+    """
+    world.offsets[HERE] = GroupOffsets(7, 9)
+
+    def flap():
+        world.is_away = not world.is_away
+
+    assert [] == await world.pass_s(4 * AFTER_S, flap)
+
+
 async def test_the_time_in_which_we_were_frozen_does_not_count(world):
     """
     A machine that wakes up after hours has not seen a stall.
