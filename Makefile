@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test proof soak check bench coverage format schemas lock clean
+.PHONY: setup demo test proof soak check bench coverage format schemas dashboards lock clean
 
 setup: $(READY)
 
@@ -36,6 +36,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/deploy
 
 # About a quarter of an hour; make bench ARGS="--help" tells what else there is.
 bench: $(READY)
@@ -52,6 +53,10 @@ format: $(READY)
 # What tests/contract holds against the models.
 schemas: $(READY)
 	$(BIN)/python -m pql_stream.wire.schemas schemas
+
+# What tests/deploy holds against their source.
+dashboards: $(READY)
+	$(BIN)/python -m deploy.grafana.source
 
 # The pinned sets, with hashes and without addresses.
 lock: $(READY)

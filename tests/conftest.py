@@ -8,7 +8,7 @@ A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafk
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
+from tests.nothing_personal import MARKER, found_in_logs
 from tests.redis_space import RedisSpace, open_space
 
 # How long an example takes is a matter of the machine.
@@ -39,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("KAFKA_", "PQL_", "REDIS_")) and name not in kept:
             del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test whose logs have an e-mail address or a secret of the fixtures, when it is torn down."""
+    report = yield
+    if report.when == "teardown" and report.passed and item.get_closest_marker(MARKER) is None:
+        found = found_in_logs(report, getattr(item, "funcargs", {}).get("tmp_path"))
+        if found is not None:
+            report.outcome = "failed"
+            report.longrepr = f"personal data or a secret was logged: {found}"
+    return report
 
 
 class TestKafka:

@@ -25,7 +25,7 @@ Action = Literal["upsert", "task", "message", "mail", "post"]
 
 
 CANARY_LEAD_ID = "pql-canary"
-"""A lead that is scored to see that scoring works; nobody is told of it."""
+"""A lead that is scored to see that scoring works; no route takes what is said of it."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -72,9 +72,12 @@ class Route(msgspec.Struct, frozen=True):
         """
         Does a record of *kind* with *fields* go this way?
 
-        Only what happens now does: a backfill changes scores and tells nobody.
+        Only what happens now does: a backfill changes scores and tells nobody. And only of somebody who is there: a
+        canary is no lead.
         """
-        return kind == self.of and fields.get("mode") == "live" and all(one.holds(fields) for one in self.where)
+        if kind != self.of or fields.get("mode") != "live" or fields.get("lead_id") == CANARY_LEAD_ID:
+            return False
+        return all(one.holds(fields) for one in self.where)
 
 
 def delivery_id(route: Route, record_id: str) -> str:

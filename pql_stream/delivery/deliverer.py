@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import takewhile
 from typing import Literal
 
@@ -32,11 +33,16 @@ class Deliverer:
         self._generations: dict[str, int] = {}
         self._in_work: dict[str, Patience] = {}
         self._oldest_at_ms: dict[str, int] = {}
+        self._steps: Counter[str] = Counter()
 
     def waits(self, topic: str, partition: int) -> bool:
         """Is nothing under way for a batch of *partition*, on purpose? Then it is no stall that nothing moves."""
         patience = self._in_work.get(f"{topic}/{partition}")
         return patience is not None and patience.waits
+
+    def steps(self, topic: str, partition: int) -> int:
+        """Grows with each round of a batch of *partition*, and each wait: a long batch is no stall while it does."""
+        return self._steps[f"{topic}/{partition}"]
 
     async def handle(self, batch: DeliveryBatch, stop: Stop) -> Handled:
         """
@@ -109,6 +115,7 @@ class Deliverer:
         return due_in_s(work.delivery, now_ms=outlet.ports.time_ms(), park_for_s=outlet.settings.park_for_s)
 
     def _tell(self, partition: str, oldest_at_ms: int | None) -> None:
+        self._steps[partition] += 1
         if oldest_at_ms is None:
             self._oldest_at_ms.pop(partition, None)
         else:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pql_stream.core.routes import CANARY_LEAD_ID, RecordKind, Route
+from pql_stream.core.routes import RecordKind, Route
 from pql_stream.delivery.bugs import traceback_without_text
+from pql_stream.delivery.ports import DispatchOutcome
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.deliveries import decode_published, encode_delivery, fields_of, route_record
 from pql_stream.wire.records import OutRecord, SourceRecord
@@ -29,6 +30,16 @@ class Dispatched:
     skipped: int = 0
     unrouted: int = 0
     bugs: list[str] = field(default_factory=list)
+
+    def counts(self, records: int) -> dict[DispatchOutcome, int]:
+        """What became of so many *records*, all that there were."""
+        others = self.skipped + self.unrouted + len(self.bugs)
+        return {
+            "routed": records - others,
+            "unrouted": self.unrouted,
+            "skipped": self.skipped,
+            "failed": len(self.bugs),
+        }
 
 
 def dispatch(kind: RecordKind, records: Sequence[SourceRecord], routes: Sequence[Route]) -> Dispatched:
@@ -57,8 +68,6 @@ def _deliveries(kind: RecordKind, record: SourceRecord, routes: Sequence[Route])
     """
     published = decode_published(kind, record.value or b"")
     lead_id = published["lead_id"]
-    if lead_id == CANARY_LEAD_ID:
-        return []
     fields = fields_of(published)
     made = [
         route_record(route, kind, published, decided_at_ms=record.timestamp)

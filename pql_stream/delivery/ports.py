@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -53,6 +53,10 @@ OutcomeName = Literal["delivered", "duplicate", "later", "refused", "unknown"]
 """What came of one attempt at one item. *duplicate*: the destination had it already."""
 
 
+DispatchOutcome = Literal["routed", "unrouted", "skipped", "failed"]
+"""Of a published record: it became deliveries; no route takes it; it is none of ours; our own code failed on it."""
+
+
 @dataclass(slots=True)
 class DeliveryReport:
     """
@@ -76,6 +80,9 @@ class DeliveryMeter(Protocol):
 
     def reported(self, sink: str, report: DeliveryReport) -> None:
         """Something happened."""
+
+    def dispatched(self, topic: str, outcomes: Mapping[DispatchOutcome, int]) -> None:
+        """What became of the records of a batch of *topic*, all acknowledged."""
 
     def stands(self, sink: str, breaker: BreakerState, oldest_pending_at_ms: int | None) -> None:
         """

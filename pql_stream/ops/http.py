@@ -1,24 +1,16 @@
-"""The worker's small HTTP server: `/metrics` for Prometheus, `/healthz` and `/readyz` for its keeper."""
+"""The worker's small HTTP server: `/metrics` for Prometheus; `/healthz`, `/readyz` and `/startupz` for its keeper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from pql_stream.errors import PqlError
+from pql_stream.ops.health import Health
 
 SHUTDOWN_S = 1.0
 """Every answer takes milliseconds, so a connection that is still open then is an idle one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a probe answers: yes or no, and a sentence that says why."""
-
-    ok: bool
-    sentence: str
 
 
 class HttpServer:
@@ -26,7 +18,8 @@ class HttpServer:
     Serves the pages from `start` to `stop`, on the running event loop.
 
     *render* gives the metrics for an Accept header: body and content type. *live* is false when only a
-    restart helps; *ready* is false until rows are recovered and partitions assigned. All three must be quick:
+    restart helps; *ready* is false until rows are recovered and partitions assigned, and whenever they are dealt anew;
+    *started* is true for good when the worker was ready once. All must be quick:
     they run on the loop that also scores. The pages have no personal data and ask for no login, so the host
     decides who reads them.
     """
@@ -39,12 +32,14 @@ class HttpServer:
         render: Callable[[str], tuple[bytes, str]],
         live: Callable[[], Health],
         ready: Callable[[], Health],
+        started: Callable[[], Health],
     ) -> None:
         self._host = host
         self._port = port
         self._render = render
         self._live = live
         self._ready = ready
+        self._started = started
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -58,6 +53,7 @@ class HttpServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/startupz", self._startupz)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
@@ -89,6 +85,9 @@ class HttpServer:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         return _answer(self._ready())
+
+    async def _startupz(self, _request: web.Request) -> web.Response:
+        return _answer(self._started())
 
 
 def _answer(health: Health) -> web.Response:

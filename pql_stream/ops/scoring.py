@@ -24,6 +24,7 @@ from pql_stream.ops.preflight import (
     read_shape,
 )
 from pql_stream.ops.settings import Settings
+from pql_stream.ops.watching import WatchedApp, watched_scoring
 from pql_stream.stream.names import APP_ID, prefixed
 from pql_stream.wire.packs import dump_pack
 
@@ -33,11 +34,9 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def scoring_app(
-    settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event
-) -> ScoreApp | None:
+async def scoring(settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event) -> WatchedApp | None:
     """
-    The app, as soon as the cluster answers; None when *stop* comes first.
+    The app with what watches it, as soon as the cluster answers; None when *stop* comes first.
 
     Raises:
         PqlError: somebody has to act before it can run.
@@ -52,7 +51,7 @@ async def scoring_app(
         claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
     meter = PrometheusMeter(page, (words.replace(" ", "_") for words in pack.event_words))
     meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
-    return _make_app(settings, pack, shape, meter)
+    return watched_scoring(settings, _make_app(settings, pack, shape, meter), shape.partitions, page, stop)
 
 
 def _pack_sha256(pack: CompiledPack) -> str:

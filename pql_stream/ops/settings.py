@@ -125,6 +125,18 @@ class Settings(BaseSettings):
         validation_alias="REDIS_URL",
         description="ledger of deliveries: redis://, rediss:// or unix://; or REDIS_URL_FILE, a file that holds it",
     )
+    stall_after_s: int = Field(
+        default=900,
+        ge=60,
+        validation_alias="PQL_STALL_AFTER_S",
+        description="seconds in which records wait and no commit moves, after which /healthz asks for a restart",
+    )
+    canary_every_s: int = Field(
+        default=0,
+        ge=0,
+        validation_alias="PQL_CANARY_EVERY_S",
+        description="seconds between two events of the canary, a lead that is nobody; 0 sends none, 60 is usual",
+    )
     log_level: Annotated[LogLevel, BeforeValidator(lower)] = Field(
         default="info",
         validation_alias="PQL_LOG_LEVEL",

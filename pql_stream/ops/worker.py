@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Literal
 
@@ -14,13 +14,16 @@ import structlog
 import pql_stream
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.errors import InvalidSettings
+from pql_stream.ops.canary import check_pack
 from pql_stream.ops.delivery.app import delivering
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
-from pql_stream.ops.http import Health, HttpServer
+from pql_stream.ops.health import WorkerHealth
+from pql_stream.ops.http import HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
-from pql_stream.ops.scoring import scoring_app
+from pql_stream.ops.scoring import scoring
 from pql_stream.ops.settings import Settings
+from pql_stream.ops.watching import WatchedApp, unwatch, watch
 from pql_stream.wire.packs import load_pack
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
         apps.add("deliver")
     if "deliver" in apps:
         settings.require_redis_url()
+    if "score" in apps and settings.canary_every_s:
+        check_pack(pack)
     asyncio.run(_run(settings, pack, config, apps))
 
 
@@ -73,34 +78,45 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    page = MetricsPage()
+    page, health = MetricsPage(), WorkerHealth(stop.is_set)
     async with AsyncExitStack() as stack:
-        apps: list[BatchApp] = []
-        if "score" in names and (scoring := await scoring_app(settings, pack, page, stop)) is not None:
-            apps.append(scoring)
+        # Before the cluster is looked for: whoever waits for it is alive, and can say so.
+        server = HttpServer(
+            host=settings.http_host,
+            port=settings.http_port,
+            render=page.render,
+            live=health.live,
+            ready=health.ready,
+            started=health.started,
+        )
+        port = await server.start()
+        stack.push_async_callback(server.stop)
+        address = f"http://{settings.http_host}:{port}"
+        log.info("pages_served", http=address)
+        apps: list[WatchedApp] = []
+        if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
+            apps.append(scores)
         if "deliver" in names and (sending := await delivering(settings, config, page, stop)) is not None:
             stack.push_async_callback(sending.close)
-            apps.append(sending.app)
+            apps.append(sending.watched)
         if len(apps) == len(names):
-            await _serve(settings, apps, page, stop)
-
-
-async def _serve(settings: Settings, apps: Sequence[BatchApp], page: MetricsPage, stop: asyncio.Event) -> None:
-    server = HttpServer(
-        host=settings.http_host,
-        port=settings.http_port,
-        render=page.render,
-        live=_live(apps),
-        ready=_ready(apps),
-    )
-    port = await server.start()
-    _rest_collector()
-    log.info("worker_starting", version=pql_stream.__version__, http=f"http://{settings.http_host}:{port}")
-    try:
-        await _run_apps(apps, stop)
-    finally:
-        await server.stop()
+            health.watch(
+                {watched.name: watched.app for watched in apps},
+                lambda: [sentence for watched in apps for sentence in watched.stalls.stalled()],
+            )
+            page.stalls(lambda: sum(len(watched.stalls.stalled()) for watched in apps))
+            _rest_collector()
+            log.info("worker_starting", version=pql_stream.__version__, http=address)
+            await _run_watched(apps, stop)
     log.info("worker_stopped")
+
+
+async def _run_watched(apps: Sequence[WatchedApp], stop: asyncio.Event) -> None:
+    watching = asyncio.create_task(watch(apps))
+    try:
+        await _run_apps([watched.app for watched in apps], stop)
+    finally:
+        await unwatch(watching)
 
 
 async def _run_apps(apps: Sequence[BatchApp], stop: asyncio.Event) -> None:
@@ -125,23 +141,3 @@ def _rest_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-
-
-def _live(apps: Sequence[BatchApp]) -> Callable[[], Health]:
-    """The event loop turned, or this would not be asked; a crash is on its way out."""
-
-    def live() -> Health:
-        if any(app.crashed for app in apps):
-            return Health(ok=False, sentence="the worker crashed and is ending")
-        return Health(ok=True, sentence="the worker is alive")
-
-    return live
-
-
-def _ready(apps: Sequence[BatchApp]) -> Callable[[], Health]:
-    def ready() -> Health:
-        if all(app.is_ready for app in apps):
-            return Health(ok=True, sentence="partitions are assigned, their rows recovered")
-        return Health(ok=False, sentence="joining the group, or recovering rows from the changelog")
-
-    return ready

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from faust.types.streams import StreamT
 from mode import ServiceT
@@ -98,6 +98,7 @@ class ScoreApp(BatchApp):
         ports = Ports(leads, profiles, guarantee, meter, time.time, settings.log_bug)
         pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
         self._progress = ProgressReporter(meter, time.time)
+        self.membership.watched_by(meter)
 
         async def handle(batch: RecordBatch) -> None:
             async with contacts.turn(batch.partition):
@@ -113,14 +114,6 @@ class ScoreApp(BatchApp):
         async def score(stream: StreamT[RecordBatch]) -> None:
             await work(self, stream, handle)
 
-        async def assigned(*_: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signal, of which nothing is asked
-            meter.recovery_started()
-
-        async def recovered() -> None:
-            meter.recovery_ended()
-
-        self.on_partitions_assigned.connect(assigned)
-        table.on_recover(recovered)
         self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
         self.task(self._report_progress)
 

@@ -123,6 +123,8 @@ class DeliverApp(BatchApp):
         self._following = follow_profiles(self, prefixed(LEAD_PROFILES, settings.prefix), settings.partitions)
         self._outputs = _Outputs(self.writer, self.lease)
         self._progress = ProgressReporter(partitions, time.time)
+        self.membership.watched_by(partitions)
+        self._meter = meter
         self._deliverers: dict[str, Deliverer] = {}
         self._kinds: dict[str, RecordKind] = {
             prefixed(kind, settings.prefix): cast("RecordKind", kind) for kind in (SCORE_CHANGED, PQL_QUALIFIED)
@@ -160,6 +162,11 @@ class DeliverApp(BatchApp):
         """A destination that is away, or a delivery that is not due, holds up a partition on purpose."""
         deliverer = self._deliverers.get(tp.topic)
         return deliverer is not None and deliverer.waits(tp.topic, tp.partition)
+
+    def activity(self, tp: TP) -> int:
+        """A batch ends when its slowest delivery does, and that may take a while."""
+        deliverer = self._deliverers.get(tp.topic)
+        return 0 if deliverer is None else deliverer.steps(tp.topic, tp.partition)
 
     def _outlet(self, plan: SinkPlan, meter: DeliveryMeter) -> Outlet:
         settings = self._settings
@@ -226,11 +233,13 @@ class DeliverApp(BatchApp):
         dispatched = dispatch(self._kinds[batch.topic], batch.records, self._settings.routes)
         for bug in dispatched.bugs:
             self._settings.log_bug(bug)
+        outcomes = dispatched.counts(len(batch.records))
         sends = [
             self._outputs.send(self._topics[sink].deliveries, batch.partition, records)
             for sink, records in dispatched.deliveries.items()
         ]
         await asyncio.gather(*sends)
+        self._meter.dispatched(batch.topic, outcomes)
         self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
 
     async def _report_progress(self) -> None:

@@ -51,7 +51,8 @@ class BatchReport:
 
     `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by
     their name as received. `changed` counts score changes by the tier after them. `event_to_score_s` counts accepted
-    events by the seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now.
+    events by the seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now. `skew_s` is how much
+    later than its event's own time the last one's Kafka timestamp is.
     """
 
     topic: str
@@ -65,6 +66,7 @@ class BatchReport:
     changed: Mapping[PackTier, int] = field(default_factory=dict)
     qualified: Mapping[PackTier, int] = field(default_factory=dict)
     event_to_score_s: Mapping[float, int] = field(default_factory=dict)
+    skew_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +76,35 @@ class PartitionProgress:
 
     `lag_records` is the broker's end offset less our position. `record_at_s` and `committed_at_s` are seconds
     since 1970: the Kafka timestamp of the last record done, and the time of the last commit that moved the
-    offset.
+    offset; at first both are when the partition came to us. `waiting`: its work waits for somebody else, on purpose.
     """
 
     lag_records: int
     record_at_s: float
     committed_at_s: float
+    waiting: bool = False
 
 
 class PartitionMeter(Protocol):
     """Takes where the partitions of one app are. Never raises, never waits."""
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
-        """A rebalance ended at *at_s* (seconds since 1970) and these are all the partitions we own."""
+        """These are all the partitions that we own from *at_s* (seconds since 1970) on."""
 
     def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
         """Where these partitions are; called after commits, and once in a while when there are none."""
+
+    def rebalanced(self, seconds: float) -> None:
+        """A rebalance ended; for so long nothing was handed out."""
+
+    def recovery_started(self) -> None:
+        """Table rows are being read back from the changelog; nothing is handed out meanwhile."""
+
+    def recovery_ended(self, seconds: float) -> None:
+        """All rows are back."""
+
+    def recovery_left(self, rows: int) -> None:
+        """So many are not read back yet; told once in a while."""
 
 
 class Meter(PartitionMeter, Protocol):
@@ -97,12 +112,6 @@ class Meter(PartitionMeter, Protocol):
 
     def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Scoring runs by this pack from now on; *sha256* is of its file, in hexadecimal."""
-
-    def recovery_started(self) -> None:
-        """Table rows are being read back from the changelog; nothing is scored meanwhile."""
-
-    def recovery_ended(self) -> None:
-        """All rows are back."""
 
     def batch_done(self, report: BatchReport) -> None:
         """A batch's effects are acknowledged."""
@@ -120,7 +129,13 @@ class NoMeter:
     def recovery_started(self) -> None:
         """Drop it."""
 
-    def recovery_ended(self) -> None:
+    def rebalanced(self, seconds: float) -> None:
+        """Drop it."""
+
+    def recovery_ended(self, seconds: float) -> None:
+        """Drop it."""
+
+    def recovery_left(self, rows: int) -> None:
         """Drop it."""
 
     def batch_done(self, report: BatchReport) -> None:

@@ -114,4 +114,5 @@ def _report(batch: SourceBatch, effects: Effects, seconds: Mapping[BatchStage, f
         event_to_score_s={
             now_s - at_ms / 1000: count for at_ms, count in Counter(effects.timestamps_ms).items() if at_ms >= 0
         },
+        skew_s=None if effects.skew_ms is None else effects.skew_ms / 1000,
     )

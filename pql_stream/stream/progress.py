@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from pql_stream.stream.metrics import PartitionId, PartitionMeter, PartitionProgress
@@ -26,12 +26,13 @@ class _Seen(NamedTuple):
 
 class Position(NamedTuple):
     """
-    What the transport knows of a partition: the offset up to which all is committed (None: nothing yet), and the
-    broker's end.
+    What the transport knows of a partition: the offset up to which all is committed (None: nothing yet), the
+    broker's end, and whether its work waits for somebody else, on purpose.
     """
 
     committed: int | None
     end: int
+    waiting: bool = False
 
 
 class ProgressReporter:
@@ -41,6 +42,7 @@ class ProgressReporter:
         self._meter = meter
         self._clock = clock
         self._record_at_s: dict[PartitionId, float] = {}
+        self._since_s: dict[PartitionId, float] = {}
         self._seen: dict[PartitionId, _Seen] = {}
 
     def batch_done(self, tp: TopicPartition, timestamp_ms: int) -> None:
@@ -57,15 +59,23 @@ class ProgressReporter:
             for partition, position in positions.items()
         }
         if seen.keys() != self._seen.keys():
-            self._meter.assigned(seen.keys(), now_s)
+            self._deal(seen.keys(), now_s)
         self._seen = seen
         self._meter.progressed(
             {
                 partition: PartitionProgress(
                     lag_records=max(0, position.end - (position.committed or 0)),
-                    record_at_s=self._record_at_s.get(partition, now_s),
+                    record_at_s=self._record_at_s.get(partition, self._since_s[partition]),
                     committed_at_s=seen[partition].at_s,
+                    waiting=position.waiting,
                 )
                 for partition, position in positions.items()
             }
         )
+
+    def _deal(self, owned: Collection[PartitionId], now_s: float) -> None:
+        """These are ours now. What others had meanwhile has an age of its own again."""
+        self._since_s = {partition: self._since_s.get(partition, now_s) for partition in owned}
+        lost = self._seen.keys() - set(owned)
+        self._record_at_s = {at: at_s for at, at_s in self._record_at_s.items() if at not in lost}
+        self._meter.assigned(owned, now_s)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from faust.types import TP
+
 from pql_stream.stream.metrics import PartitionId
 from pql_stream.stream.progress import REPORT_EVERY_S, Position, ProgressReporter
 from pql_stream.stream.transport import BatchApp
@@ -30,8 +32,16 @@ async def report_progress(app: BatchApp, reporter: ProgressReporter) -> None:
     while not app.should_stop:
         await app.sleep(REPORT_EVERY_S)
         consumer = app.batch_consumer
-        positions = {
-            PartitionId(tp.topic, tp.partition): Position(track.reached, consumer.highwater(tp) or 0)
-            for tp, track in consumer.tracks().items()
-        }
-        reporter.report(positions)
+        reporter.report(
+            {
+                PartitionId(tp.topic, tp.partition): Position(track.reached, _end(app, tp), app.is_waiting(tp))
+                for tp, track in consumer.tracks().items()
+            }
+        )
+        if app.membership.phase == "recovering":
+            app.recovery()
+
+
+def _end(app: BatchApp, tp: TP) -> int:
+    """The end of *tp*: as the last fetch told, or, should there be no fetch any more, as somebody else has heard."""
+    return max(app.batch_consumer.highwater(tp) or 0, app.ends_heard.get(tp, 0))

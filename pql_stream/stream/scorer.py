@@ -18,6 +18,7 @@ from pql_stream.core.changes import ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.profiles import ProfileState, merge_profiles, said_by, says_who
+from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
@@ -59,8 +60,9 @@ class Effects:
 
     *rekeyed* is by partition. *states* has the leads that the batch changed, *profiles* those of whose contact data
     it says something new. *timestamps_ms* has the Kafka
-    timestamp of each accepted event. *caught_up* has the leads whose rows now know everything that is published
-    of them.
+    timestamp of each accepted event; *skew_ms* is the last event's less the time that the event itself names: a sample,
+    for one an event would cost more than it tells. *caught_up* has the leads whose rows now know everything that is
+    published of them.
     """
 
     changes: list[OutRecord] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Effects:
     timestamps_ms: list[int] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     caught_up: set[str] = field(default_factory=set)
+    skew_ms: int | None = None
 
 
 T = TypeVar("T")
@@ -122,6 +125,7 @@ class Scorer:
         before = _Asked(known)
         after: dict[str, LeadState] = {}
         names: list[str] = []
+        timestamp_ms, event = -1, None
         for record, timestamp_ms, event in self._decoded(batch, effects):
             lead_id = event.lead_id
             state = after.get(lead_id)
@@ -147,8 +151,9 @@ class Scorer:
                     _note_contact(said, lead_id, contacts, effects)
                 names.append(event.name)
                 effects.timestamps_ms.append(timestamp_ms)
+        effects.skew_ms = _skew_ms(timestamp_ms, event)
         effects.counts.accepted = Counter(names)
-        effects.counts.leads_evaluated = len(after)
+        effects.counts.leads_evaluated = len(after) - (CANARY_LEAD_ID in after)
         effects.states = {lead_id: state for lead_id, state in after.items() if state is not before[lead_id]}
         return effects
 
@@ -188,9 +193,12 @@ class Scorer:
         told = OutRecord(key, encode_score_changed(change))
         if qualification is not None:
             effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification)))
-            effects.counts.qualified[self._tier(qualification.tier)] += 1
         effects.changes.append(told)
+        if lead_id == CANARY_LEAD_ID:
+            return  # nobody's score
         effects.counts.changed[self._tier(change.tier_after)] += 1
+        if qualification is not None:
+            effects.counts.qualified[self._tier(qualification.tier)] += 1
 
     def _catch_up(self, step: Step, change: ScoreChange, published: Ahead, effects: Effects) -> Step:
         """*step* as it is where its *change* says again what is published; else what follows that."""
@@ -252,6 +260,11 @@ class Scorer:
         # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
         effects.counts.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
         self._reject(batch, record, InvalidEvent("internal_error"), stage, effects)
+
+
+def _skew_ms(timestamp_ms: int, event: ProductEvent | None) -> int | None:
+    """None without an event, or without a timestamp of its record (-1)."""
+    return None if event is None or timestamp_ms < 0 else timestamp_ms - event.occurred_at_ms
 
 
 def _note_contact(said: ProfileState, lead_id: str, contacts: _Asked[ProfileState], effects: Effects) -> None:

@@ -27,6 +27,8 @@ from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.preflight import read_shape
 from pql_stream.ops.settings import Settings
+from pql_stream.ops.watching import WatchedApp, watched_delivery
+from pql_stream.stream.names import PQL_QUALIFIED, SCORE_CHANGED, prefixed
 
 if TYPE_CHECKING:
     from pql_stream.stream.deliver_app import DeliverApp, SinkPlan
@@ -36,9 +38,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivering:
-    """The app, and what it works with, which `close` lets go of."""
+    """The app with what watches it, and what it works with, which `close` lets go of."""
 
-    app: DeliverApp
+    watched: WatchedApp
     _sinks: tuple[OpenSink, ...]
     _redis: RedisConnection
 
@@ -66,7 +68,8 @@ async def delivering(
         return None
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)
-    return Delivering(_make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions), sinks, redis)
+    app = _make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions)
+    return Delivering(watched_delivery(settings, app, names, page, stop), sinks, redis)
 
 
 def _make_app(
@@ -97,7 +100,11 @@ def _make_app(
             instance_id=settings.instance_id,
             log_bug=lambda trace: log.error("internal_error", traceback=trace),
         ),
-        PrometheusDeliveryMeter(page, [opened.name for opened in sinks]),
+        PrometheusDeliveryMeter(
+            page,
+            {name: form.type for name, form in config.sinks.items()},
+            [prefixed(kind, prefix) for kind in (SCORE_CHANGED, PQL_QUALIFIED)],
+        ),
         page.partitions(),
     )
 

@@ -95,12 +95,12 @@ class DeadLetterReader:
 
 def _dead_letters(consumer: Consumer, at: TopicPartition) -> Iterator[DeadLetter | int]:
     for message in records_of(consumer, at):
-        read = read_dead_letter(_record(message), at.topic, at.partition)
+        read = read_dead_letter(record_of(message), at.topic, at.partition)
         if read is not None:
             yield read
 
 
-class _Read(NamedTuple):
+class ReadRecord(NamedTuple):
     """A message of the client as a record."""
 
     offset: int
@@ -110,8 +110,9 @@ class _Read(NamedTuple):
     headers: Headers
 
 
-def _record(message: Message) -> _Read:
-    return _Read(
+def record_of(message: Message) -> ReadRecord:
+    """*message*, which is no error, as a record."""
+    return ReadRecord(
         offset=message.offset() or 0,
         timestamp=message.timestamp()[1],
         key=message.key(),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import get_args
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pql_stream.delivery.breaker import BREAKER_STATES, BreakerState
-from pql_stream.delivery.ports import DeliveryReport, OutcomeName
+from pql_stream.delivery.outcomes import RefusalReason
+from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeName
 from pql_stream.ops.metrics.page import MetricsPage
 
 DELIVERY_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
@@ -19,10 +19,29 @@ DELIVERY_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
 
 class PrometheusDeliveryMeter:
-    """A `DeliveryMeter` whose numbers are on *page*; *sinks* are the names of those that are configured."""
+    """
+    A `DeliveryMeter` whose numbers are on *page*.
 
-    def __init__(self, page: MetricsPage, sinks: Iterable[str], *, clock: Callable[[], float] = time.time) -> None:
+    *sinks*: the name of each that is configured, and its type. *topics*: those whose records become deliveries.
+    """
+
+    def __init__(self, page: MetricsPage, sinks: Mapping[str, str], topics: Iterable[str]) -> None:
         registry = page.registry
+        self._declare(registry)
+        self._standing = _Standing(sinks, page.clock)
+        registry.register(self._standing)
+        types = Gauge("pql_sink_info", "The sinks and their types: always 1", ["sink", "type"], registry=registry)
+        for sink, type_ in sinks.items():
+            types.labels(sink, type_).set(1)
+        self._start_at_zero(sinks, topics)
+
+    def _declare(self, registry: CollectorRegistry) -> None:
+        self._dispatched = Counter(
+            "pql_records_dispatched",
+            "Published records by what became of them",
+            ["topic", "outcome"],
+            registry=registry,
+        )
         self._outcomes = Counter(
             "pql_sink_deliveries", "Attempts by what came of them", ["sink", "outcome"], registry=registry
         )
@@ -43,14 +62,25 @@ class PrometheusDeliveryMeter:
             buckets=DELIVERY_BOUNDS_S,
             registry=registry,
         )
-        self._standing = _Standing(sinks, clock)
-        registry.register(self._standing)
-        # From 0: a counter that appears with its first value hides it from increase(), so from alerts.
-        for sink in self._standing.sinks:
+
+    def _start_at_zero(self, sinks: Iterable[str], topics: Iterable[str]) -> None:
+        """A counter that appears with its first value hides it from increase(), so from alerts."""
+        for sink in sinks:
             for outcome in get_args(OutcomeName):
                 self._outcomes.labels(sink, outcome)
+            for reason in get_args(RefusalReason):
+                self._dead_letters.labels(sink, reason)
             for counter in (self._repeated, self._superseded, self._parked):
                 counter.labels(sink)
+            self._seconds.labels(sink)
+        for topic in topics:
+            for dispatched in get_args(DispatchOutcome):
+                self._dispatched.labels(topic, dispatched)
+
+    def dispatched(self, topic: str, outcomes: Mapping[DispatchOutcome, int]) -> None:
+        """Add a batch."""
+        for outcome, count in outcomes.items():
+            self._dispatched.labels(topic, outcome).inc(count)
 
     def reported(self, sink: str, report: DeliveryReport) -> None:
         """Add what happened."""

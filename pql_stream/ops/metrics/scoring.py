@@ -25,6 +25,9 @@ OTHER = "other"
 EVENT_TO_SCORE_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """5 s is the bound of the latency objective, so it must be one of these."""
 
+SKEW_BOUNDS_S = (1, 5, 60, 300, 3600, 86_400, 604_800)
+"""An event of the future is refused from a day on; one of last week comes from a backlog."""
+
 BATCH_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BOUNDS_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 
@@ -74,9 +77,6 @@ class PrometheusMeter:
         return Counter(f"pql_{name}", documentation, ["mode", *labels], registry=self._registry)
 
     def _declare_state(self) -> None:
-        self._recovering = Gauge(
-            "pql_table_recovering", "1 while rows are read back from the changelog", registry=self._registry
-        )
         self._batch_records = Histogram(
             "pql_batch_records", "Records in a batch", buckets=BATCH_BOUNDS_RECORDS, registry=self._registry
         )
@@ -87,16 +87,30 @@ class PrometheusMeter:
             buckets=BATCH_BOUNDS_S,
             registry=self._registry,
         )
+        self._skew = Histogram(
+            "pql_event_time_skew_seconds",
+            "How far in the past or the future of its record an event's own time lies, of one event a batch",
+            ["direction"],  # OpenMetrics has no histogram with values below 0
+            buckets=SKEW_BOUNDS_S,
+            registry=self._registry,
+        )
         self._pack = Gauge(
             "pql_pack_info",
             "The pack that scores: always 1",
             ["pack", "version", "sha256"],
             registry=self._registry,
         )
+        self._pack_loaded = Gauge(
+            "pql_pack_loaded_timestamp_seconds",
+            "Since when the pack scores in this process",
+            ["pack", "version"],
+            registry=self._registry,
+        )
 
     def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Show that this pack scores."""
         self._pack.labels(pack, str(version), sha256).set(1)
+        self._pack_loaded.labels(pack, str(version)).set(self.page.clock())
         # From 0: a counter that appears with its first value hides it from increase(), so from alerts.
         for tier in tiers:
             self._changed.labels(MODE, tier, pack, str(version))
@@ -106,13 +120,21 @@ class PrometheusMeter:
         """`AppPartitions.assigned`."""
         self._partitions.assigned(partitions, at_s)
 
-    def recovery_started(self) -> None:
-        """Show that rows are being read back."""
-        self._recovering.set(1)
+    def rebalanced(self, seconds: float) -> None:
+        """`AppPartitions.rebalanced`."""
+        self._partitions.rebalanced(seconds)
 
-    def recovery_ended(self) -> None:
-        """Show that all rows are back."""
-        self._recovering.set(0)
+    def recovery_started(self) -> None:
+        """`AppPartitions.recovery_started`."""
+        self._partitions.recovery_started()
+
+    def recovery_left(self, rows: int) -> None:
+        """`AppPartitions.recovery_left`."""
+        self._partitions.recovery_left(rows)
+
+    def recovery_ended(self, seconds: float) -> None:
+        """`AppPartitions.recovery_ended`."""
+        self._partitions.recovery_ended(seconds)
 
     def batch_done(self, report: BatchReport) -> None:
         """Add one batch."""
@@ -133,6 +155,8 @@ class PrometheusMeter:
         for stage, seconds in report.seconds.items():
             self._batch_seconds.labels(stage).observe(seconds)
         self._latency.observe_all(report.event_to_score_s)
+        if report.skew_s is not None:
+            self._skew.labels("past" if report.skew_s >= 0 else "future").observe(abs(report.skew_s))
 
     def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
         """`AppPartitions.progressed`."""

@@ -39,10 +39,16 @@ def reading(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
         consumer.close()
 
 
-def records_of(consumer: Consumer, at: TopicPartition, offsets_max: int | None = None) -> Iterator[Message]:
-    """The records of a partition up to the end that it has now: all, or those at its last *offsets_max* offsets."""
-    start, end = _watermarks(consumer, at)
-    if start == end:
+def records_of(
+    consumer: Consumer, at: TopicPartition, offsets_max: int | None = None, *, first: int = 0
+) -> Iterator[Message]:
+    """
+    The records of a partition up to the end that it has now: all from the offset *first* on, or those of them at its
+    last *offsets_max* offsets.
+    """
+    start, end = watermarks(consumer, at)
+    start = max(start, first)
+    if start >= end:
         return
     if offsets_max is not None:
         start = max(start, end - offsets_max)
@@ -63,8 +69,13 @@ def records_of(consumer: Consumer, at: TopicPartition, offsets_max: int | None =
             raise KafkaException(error)
 
 
-def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
-    """The first offset of a partition, and the one behind its last record."""
+def watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
+    """
+    The first offset of a partition, and the one behind its last record.
+
+    Raises:
+        KafkaException: the cluster does not say.
+    """
     until_s = time.monotonic() + CONNECT_S_MAX
     while True:
         try:

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.types import TP
 from mode import Service
 
 from pql_stream.errors import PqlError
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.membership import Membership, RecoveryProgress
+from pql_stream.stream.metrics import PartitionId
+from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.outputs import OutputWatch
@@ -24,7 +28,6 @@ from pql_stream.stream.transport.transactions import Transactions
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from faust.types import TP
     from faust.types.auth import CredentialsT
     from mode import ServiceT
 
@@ -95,7 +98,8 @@ class BatchApp(faust.App):
 
     `writer` writes records, `lease` says whether we still may; both belong to a running app. Exactly once there are
     `transactions` in the writer's place. `giving_way` is set while partitions are to be handed over, or the app ends:
-    work that can take long then ends early, by `GaveWay`.
+    work that can take long then ends early, by `GaveWay`. `membership` says where the app is in its group. `ends_heard`
+    are ends of sources that somebody beside our consumer has asked the broker for.
     """
 
     def __init__(
@@ -119,6 +123,8 @@ class BatchApp(faust.App):
             )
         self.output_watch: OutputWatch | None = None
         self.giving_way = asyncio.Event()
+        self.membership = Membership()
+        self.ends_heard: Mapping[tuple[str, int], int] = {}
         fixed: dict[str, Any] = {
             "broker": ";".join(f"{SCHEME}://{server}" for server in connection.servers),
             "broker_credentials": credentials_of(connection),
@@ -156,6 +162,28 @@ class BatchApp(faust.App):
     def is_waiting(self, tp: TP) -> bool:  # noqa: ARG002  # for who overrides it
         """Does the batch in work of *tp* wait for somebody else, on purpose? Then the partition is no stall."""
         return False
+
+    def activity(self, tp: TP) -> int:  # noqa: ARG002  # as above
+        """Grows while the batch in work of *tp*, which may take long, goes on."""
+        return 0
+
+    @property
+    def sources(self) -> Collection[TP]:
+        """The partitions that are ours and whose records are handed out; not those of changelogs."""
+        return self.batch_consumer.tracks().keys()
+
+    def recovery(self) -> RecoveryProgress:
+        """How far the rows of the partitions that are ours are."""
+        return self.membership.recovery(
+            {
+                PartitionId(table.topic, partition): (
+                    internals.recovered_offset(self, TP(table.topic, partition)),
+                    last,
+                )
+                for table in self.batch_tables()
+                for partition, last in internals.active_highwaters(self, table.topic).items()
+            }
+        )
 
     @property
     def is_ready(self) -> bool:

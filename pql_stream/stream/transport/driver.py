@@ -119,6 +119,8 @@ class Consumer(driver.Consumer):
         """Sources too, when they were sought: the queues were cleared just before."""
         super().resume_flow()
         self._ready = self._sought
+        if self._ready:
+            self.app.membership.running()
         self.wake()
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
@@ -140,6 +142,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for what is in work (in `wait_empty`), commit, and let go."""
+        self.app.membership.joining()
         await super().on_partitions_revoked(revoked)
         # Of an app that stops Faust does nothing here: what is in work is still waited for, and finishes.
         await self._wait_done()
@@ -150,6 +153,7 @@ class Consumer(driver.Consumer):
         """Begin anew: an older recovery may have resumed the flow while the group was joining."""
         self.stop_flow()
         self._lose()
+        self.app.membership.assigned()
         self.app.take_partitions({tp.partition for tp in assigned if not self._is_changelog_topic(tp.topic)})
         await super().on_partitions_assigned(assigned, generation_id)
 

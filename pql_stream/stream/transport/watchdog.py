@@ -38,7 +38,10 @@ async def watch_progress(consumer: Consumer) -> None:
 def _progress(consumer: Consumer) -> object:
     """A value that changes when something moves."""
     recovery = internals.recovery_of(consumer.app)
-    tracks = {tp: (track.committed, track.finished, len(track.hold)) for tp, track in consumer.tracks().items()}
+    tracks = {
+        tp: (track.committed, track.finished, len(track.hold), consumer.app.activity(tp))
+        for tp, track in consumer.tracks().items()
+    }
     offsets = dict(recovery.active_offsets)
     return consumer.is_ready, consumer.app.consumer_generation_id, offsets, tracks
 

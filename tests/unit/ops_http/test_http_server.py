@@ -4,7 +4,8 @@ import aiohttp
 import pytest
 
 from pql_stream.errors import PqlError
-from pql_stream.ops.http import Health, HttpServer
+from pql_stream.ops.health import Health
+from pql_stream.ops.http import HttpServer
 from pql_stream.ops.metrics.page import MetricsPage
 
 
@@ -14,6 +15,7 @@ class Probes:
     def __init__(self):
         self.live = Health(ok=True, sentence="the loop turned 1 s ago")
         self.ready = Health(ok=False, sentence="tables are being recovered")
+        self.started = Health(ok=False, sentence="3 of 12 partitions")
 
 
 @pytest.fixture
@@ -38,6 +40,7 @@ def server_on(port, probes, host="127.0.0.1"):
         render=MetricsPage().render,
         live=lambda: probes.live,
         ready=lambda: probes.ready,
+        started=lambda: probes.started,
     )
 
 
@@ -61,6 +64,7 @@ async def test_probes_answer_a_sentence(base, probes):
     """
     assert (200, "the loop turned 1 s ago\n") == (await get(f"{base}/healthz"))[::2]
     assert (503, "tables are being recovered\n") == (await get(f"{base}/readyz"))[::2]
+    assert (503, "3 of 12 partitions\n") == (await get(f"{base}/startupz"))[::2]
 
     probes.live = Health(ok=False, sentence="the loop hangs")
     probes.ready = Health(ok=True, sentence="12 partitions")

@@ -150,7 +150,6 @@ def test_a_partition_that_went_away_leaves_the_page(meter):
     meter.progressed({HERE: state})
 
     assert {("1", "product-activity"): 600.0} == samples(meter, "pql_consumer_progress_timestamp_seconds")
-    assert {(): 2.0} == samples(meter, "pql_rebalances_total")
 
 
 def test_a_partition_that_stays_keeps_its_progress(meter):
@@ -175,6 +174,8 @@ def test_two_apps_share_a_page():
     meter.assigned([HERE], 400.0)
     delivers.assigned([PartitionId("delivery-crm", 0)], 500.0)
     meter.assigned([HERE], 600.0)
+    for one in (meter, delivers, meter):
+        one.rebalanced(2.0)
 
     assert {("0", "product-activity"): 400.0, ("0", "delivery-crm"): 500.0} == samples(
         meter, "pql_consumer_progress_timestamp_seconds"
@@ -184,14 +185,47 @@ def test_two_apps_share_a_page():
 
 def test_recovery_is_visible(meter):
     """
-    The gauge is 1 exactly while rows are read back.
+    The gauge is 1 exactly while rows are read back, with how many are left; then its time is told.
     """
-    before = samples(meter, "pql_table_recovering")
-    meter.recovery_started()
-    during = samples(meter, "pql_table_recovering")
-    meter.recovery_ended()
+    seen = []
+    for step in (meter.recovery_started, lambda: meter.recovery_left(7), lambda: meter.recovery_ended(12.0)):
+        step()
+        seen += [*samples(meter, "pql_table_recovering").values()]
+        seen += [*samples(meter, "pql_table_recovery_left_records").values()]
 
-    assert ({(): 0.0}, {(): 1.0}, {(): 0.0}) == (before, during, samples(meter, "pql_table_recovering"))
+    assert [1.0, 0.0, 1.0, 7.0, 0.0, 0.0] == seen
+    assert {(): 12.0} == samples(meter, "pql_table_recovery_seconds_sum")
+
+
+@pytest.mark.parametrize(("skew_s", "direction"), [(7.0, "past"), (-7.0, "future")])
+def test_a_clock_that_is_wrong_shows_in_which_direction(meter, skew_s, direction):
+    """
+    Histograms have no values below 0, so the direction is a label.
+    """
+    meter.batch_done(batch(skew_s=skew_s))
+
+    assert {(direction,): 7.0} == samples(meter, "pql_event_time_skew_seconds_sum")
+
+
+def test_a_partition_that_waits_on_purpose_says_so(meter):
+    """
+    Alerts about lag leave it out.
+    """
+    waits = PartitionProgress(lag_records=1, record_at_s=1.0, committed_at_s=1.0, waiting=True)
+    meter.assigned([HERE, THERE], 400.0)
+    meter.progressed({HERE: waits})
+
+    assert {("0", "product-activity"): 1.0, ("1", "product-activity"): 0.0} == samples(meter, "pql_consumer_waiting")
+
+
+def test_stalls_are_counted_when_the_page_is_asked_for(meter):
+    """
+    None before a worker has anything that could stand still.
+    """
+    before = samples(meter, "pql_worker_stalls")
+    meter.page.stalls(lambda: 2)
+
+    assert ({(): 0.0}, {(): 2.0}) == (before, samples(meter, "pql_worker_stalls"))
 
 
 def test_two_meters_do_not_meet():
@@ -241,10 +275,12 @@ def test_every_meter_takes_every_call(make):
     answers = [
         meter.pack_loaded("pql-100", 1, "ab12", ["silver"]),
         meter.assigned([HERE], 0.0),
+        meter.rebalanced(1.0),
         meter.recovery_started(),
-        meter.recovery_ended(),
+        meter.recovery_left(3),
+        meter.recovery_ended(2.0),
         meter.batch_done(batch()),
         meter.progressed({HERE: PartitionProgress(lag_records=0, record_at_s=0.0, committed_at_s=0.0)}),
     ]
 
-    assert [None] * 6 == answers
+    assert [None] * 8 == answers

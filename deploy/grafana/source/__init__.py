@@ -1,0 +1,1 @@
+"""The dashboards as data, and how they become Grafana's JSON: `make dashboards`."""
