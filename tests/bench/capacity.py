@@ -33,6 +33,7 @@ from pql_stream.wire.packs import load_pack
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.rows import dump_state, load_state
 from pql_stream.wire.score_changed import encode_score_changed
+from tests.bench.lineup import OURS_ALL
 from tests.bench.load import Load, keyed_events, lead_id
 
 ROOT = Path(__file__).parents[2]
@@ -79,11 +80,11 @@ class Stored:
     seconds: float = 0.0
 
 
-def play() -> Played:
+def play(leads: int = PATTERNS) -> Played:
     """The benchmark's steady stream, one event in twenty of which changes a score."""
     played = Played(events=[], changes=[], qualifications=[], states=[])
     states: dict[bytes, LeadState] = {}
-    load = Load(stream="steady", leads=PATTERNS, events=PATTERNS * PATTERN_EVENTS)
+    load = Load(stream="steady", leads=leads, events=leads * PATTERN_EVENTS)
     for offset, (key, value) in enumerate(keyed_events(load)):
         step = advance(states.get(key), decode_event(value, "product-activity", 0, offset), PACK)
         states[key] = step.state
@@ -245,14 +246,15 @@ def kafka_table(played: Played) -> str:
 
 def bench_table(results: dict[str, Any]) -> str:
     """What one worker did in a benchmark: the medians of its runs that were right."""
+    titles = {contender.name: contender.title for contender in OURS_ALL}
     cases: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for run in results["throughput"]:
         case, checked = run["case"], run["checked"]
-        if case["contender"].startswith("pql-stream") and run["throughput"] and checked and not checked["faults"]:
+        if case["contender"] in titles and run["throughput"] and checked and not checked["faults"]:
             cases.setdefault((case["contender"], case["stream"], case["leads"]), []).append(run["throughput"])
     rows = [
         (
-            contender,
+            titles[contender],
             stream,
             f"{leads:,}",
             f"{_median(runs, 'events_per_s'):,.0f}",
