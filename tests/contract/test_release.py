@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -85,9 +86,14 @@ def test_schemas_that_were_not_put_down_are_not_released(tmp_path):
 def built(tmp_path_factory) -> list[Path]:
     """The files of a release, twice."""
     directories = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    for directory in directories:
-        build(directory, EPOCH)
-        bill_of_materials(directory / "sbom.cdx.json", EPOCH)
+    secret = ROOT / "deploy" / "compose" / "secrets" / "test_release"
+    secret.write_text("hidden")
+    try:
+        for directory in directories:
+            build(directory, EPOCH)
+            bill_of_materials(directory / "sbom.cdx.json", EPOCH)
+    finally:
+        secret.unlink()
     return directories
 
 
@@ -105,6 +111,16 @@ def test_the_files_have_the_version(built):
 
     assert f"pql_stream-{pql_stream.__version__}.tar.gz" in names
     assert f"pql_stream-{pql_stream.__version__}-py3-none-any.whl" in names
+
+
+def test_secrets_of_a_checkout_stay_out(built):
+    """What a user of the compose file has put into its directory of secrets is in no sdist."""
+    [sdist] = built[0].glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+
+    assert any(name.endswith("/deploy/compose/pql.toml") for name in names)
+    assert [] == [name for name in names if "/deploy/compose/secrets" in name]
 
 
 def test_the_bill_names_every_pin(built):
