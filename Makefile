@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test proof soak check bench coverage format schemas dashboards lock clean
+.PHONY: setup demo test proof soak check bench coverage format schemas lock image release clean
 
 setup: $(READY)
 
@@ -37,6 +38,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/deploy
+	$(BIN)/yamllint --strict --config-file deploy/yamllint.yaml docker-compose.yml deploy topics schemas
+	$(BIN)/hadolint deploy/container/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python -m tests.deploy.manifests
 
 # About a quarter of an hour; make bench ARGS="--help" tells what else there is.
 bench: $(READY)
@@ -50,18 +55,31 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What tests/contract holds against the models.
+# What tests/contract holds against the models and the topics.
 schemas: $(READY)
 	$(BIN)/python -m pql_stream.wire.schemas schemas
+	$(BIN)/python -m pql_stream.ops.asyncapi schemas
 
 # What tests/deploy holds against their source.
 dashboards: $(READY)
 	$(BIN)/python -m deploy.grafana.source
 
 # The pinned sets, with hashes and without addresses.
+# The pinned sets, with hashes and without addresses: what runs, what we work with, and what builds the image's wheel.
+# What is pinned stays as long as it fits; make lock UPGRADE=--upgrade takes the newest that do.
+LOCKED ?= .
+LOCK := $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python-version 3.11 $(UPGRADE)
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python-version 3.11 --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --no-emit-index-url --extra dev --generate-hashes --python-version 3.11 --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --output-file $(LOCKED)/requirements.txt
+	$(LOCK) pyproject.toml --extra dev --output-file $(LOCKED)/requirements-dev.txt
+	echo "hatchling==$$($(BIN)/python -c 'import hatchling.__about__ as a; print(a.__version__)')" | $(LOCK) - --constraint $(LOCKED)/requirements-dev.txt --output-file $(LOCKED)/requirements-build.txt
+
+image:
+	docker build --file deploy/container/Dockerfile --tag pql-stream:local .
+
+# dist/ with sdist, wheel, bill of materials and checksums; README.md, "Release", has the steps before it.
+release: $(READY)
+	PYTHONPATH=. $(BIN)/python deploy/release.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

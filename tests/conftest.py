@@ -7,9 +7,12 @@ A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafk
 
 import os
 import shutil
+import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from tests.nothing_personal import MARKER, found_in_logs
+from tests.docker_kafka import NoDockerKafka, docker_kafka, engine_answers
 from tests.redis_space import RedisSpace, open_space
 
 # How long an example takes is a matter of the machine.
@@ -103,16 +107,41 @@ def apache_kafka() -> None:
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestKafka]:
-    """The real broker of this session: that of PQL_TEST_BOOTSTRAP_SERVERS, else one of our own."""
+    """
+    The real broker of this session: that of PQL_TEST_BOOTSTRAP_SERVERS, else one in a container where a Docker engine
+    answers, else one of our own from Maven's artifacts.
+    """
     given = os.environ.get(TEST_BOOTSTRAP_VARIABLE, "").strip()
     if given:
         yield TestKafka(given)
         return
-    request.getfixturevalue("apache_kafka")  # not a parameter: a given broker needs no Java
+    with ExitStack() as stack:
+        if (bootstrap := _in_docker(stack)) is not None:
+            yield TestKafka(bootstrap)
+            return
+    request.getfixturevalue("apache_kafka")  # not a parameter: other brokers need no Java
     data_dir = tmp_path_factory.mktemp("kafka")
     with LocalKafka(data_dir) as broker:
         yield TestKafka(broker.bootstrap)
     shutil.rmtree(data_dir, ignore_errors=True)  # pytest keeps the last three sessions' directories
+
+
+def _in_docker(stack: ExitStack) -> str | None:
+    """The bootstrap servers of a broker in a container that ends with *stack*; None where there can be none."""
+    if not engine_answers():
+        return None
+    try:
+        return stack.enter_context(docker_kafka(_free_port()))
+    except NoDockerKafka as exc:
+        print(f"no broker in Docker, so one from Maven's artifacts: {exc}", file=sys.stderr)  # noqa: T201 - pytest shows it with the test
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        port: int = candidate.getsockname()[1]
+        return port
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from pql_stream.wire.delivery_record import DeliveryRecord
 from pql_stream.wire.lead_profiles import LeadProfileRecord
@@ -47,6 +47,17 @@ def schema_bytes(file_name: str) -> bytes:
         "$id": file_name,
     }
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def schema_components(ref_prefix: str) -> dict[str, Any]:
+    """
+    The schemas of all records and of the parts they are made of, by the names of their models, for a document that
+    has them side by side: a reference to one is *ref_prefix* and its name.
+    """
+    models: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in RECORDS.values()]
+    _, schemas = models_json_schema(models, ref_template=f"{ref_prefix}{{model}}", schema_generator=_WithoutFieldTitles)
+    components: dict[str, Any] = schemas["$defs"]
+    return components
 
 
 def write_schemas(directory: Path) -> None:
