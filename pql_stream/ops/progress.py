@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -35,3 +36,23 @@ def lines_with_progress(files: Sequence[EventFile]) -> Iterator[Line]:
                     progress.update(task, completed=done + file.bytes_read, lines=count)
                 yield line
             done += file.bytes_total or 0
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for *what*; call it with how much is done, and how much there is to do."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rate]:,.0f} a second"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=0, rate=0.0)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, rate=progress.tasks[task].speed or 0.0)
+
+        yield show

@@ -40,9 +40,13 @@ def reading(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
 
 
 def records_of(consumer: Consumer, at: TopicPartition, offsets_max: int | None = None) -> Iterator[Message]:
-    """The records of a partition up to the end that it has now: all, or those at its last *offsets_max* offsets."""
+    """
+    The records of a partition from the offset of *at*, if it has one, up to the end that the partition has now; of
+    these all, or those at the last *offsets_max* offsets.
+    """
     start, end = _watermarks(consumer, at)
-    if start == end:
+    start = max(start, at.offset)
+    if start >= end:
         return
     if offsets_max is not None:
         start = max(start, end - offsets_max)
@@ -61,6 +65,11 @@ def records_of(consumer: Consumer, at: TopicPartition, offsets_max: int | None =
             return  # before the end that we know: what is left there are a transaction's markers
         else:
             raise KafkaException(error)
+
+
+def end_of(consumer: Consumer, at: TopicPartition) -> int:
+    """The offset behind the last record of a partition."""
+    return _watermarks(consumer, at)[1]
 
 
 def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:

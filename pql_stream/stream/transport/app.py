@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -11,6 +12,7 @@ from mode import Service
 
 from pql_stream.errors import PqlError
 from pql_stream.stream.connection import Connection
+from pql_stream.stream.transport.background import Background
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.outputs import OutputWatch
@@ -95,7 +97,7 @@ class BatchApp(faust.App):
 
     `writer` writes records, `lease` says whether we still may; both belong to a running app. Exactly once there are
     `transactions` in the writer's place. `giving_way` is set while partitions are to be handed over, or the app ends:
-    work that can take long then ends early, by `GaveWay`.
+    work that can take long then ends early, by `GaveWay`. *background_topics* are as `Background` has them.
     """
 
     def __init__(
@@ -104,10 +106,12 @@ class BatchApp(faust.App):
         *,
         connection: Connection,
         settings: TransportSettings,
+        background_topics: Collection[str] = (),
         **options: Any,  # noqa: ANN401  # Faust's settings
     ) -> None:
         self.connection = connection
         self.settings = settings
+        self.background = Background(background_topics, time.monotonic)
         self.lease = Lease(settings.lease_s)
         self.writer = RecordWriter(connection, self.lease)
         self.transactions: Transactions | None = None

@@ -1,0 +1,55 @@
+"""
+Topics that are read in the background: when the others leave room. Pure bookkeeping: nothing here waits.
+
+What makes a live record wait is the batch in front of it, on its partition or on the worker's one core. So batches of
+the background are small, few are out at a time, and none goes while others could. But where live records come all the
+time, a few at a time, and each is acknowledged for longer than until the next comes, a partition would never be free:
+so a batch that has waited long enough goes all the same, and costs those behind it a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from faust.types import TP
+
+from pql_stream.stream.transport.batch import Track
+
+RECORDS_MAX = 200
+"""Of a batch. Its events are scored in a few milliseconds, and nothing else happens meanwhile."""
+BYTES_MAX = 256 * 1024
+"""Of a batch, and of a poll: live records that arrive meanwhile come with the next one."""
+BATCHES_MAX = 2
+"""Out at a time: one is scored while the other is acknowledged."""
+PATIENCE_S = 0.05
+"""How long a partition that never falls idle keeps a batch waiting."""
+
+
+class Background:
+    """*topics* are read in the background; *clock* is seconds that never go back."""
+
+    def __init__(self, topics: Collection[str], clock: Callable[[], float]) -> None:
+        self.topics = frozenset(topics)
+        self._clock = clock
+        self._waiting_since_s: dict[TP, float] = {}
+
+    def may_fetch(self, tracks: Mapping[TP, Track]) -> bool:
+        """The others are not behind: they have less than a batch of the background waiting."""
+        return not any(len(track.hold) >= RECORDS_MAX for tp, track in tracks.items() if tp.topic not in self.topics)
+
+    def ready(self, tracks: Mapping[TP, Track]) -> list[TP]:
+        """The partitions that may hand out a batch now, who has waited longest first; *tracks* has all sources."""
+        ours = {tp: track for tp, track in tracks.items() if tp.topic in self.topics}
+        waiting = [tp for tp, track in ours.items() if track.hold and track.batch is None]
+        now_s = self._clock()
+        since_s = self._waiting_since_s = {tp: self._waiting_since_s.get(tp, now_s) for tp in waiting}
+        room = BATCHES_MAX - sum(track.batch is not None for track in ours.values())
+        if not waiting or room <= 0 or not self.may_fetch(tracks):
+            return []
+        busy = {
+            tp.partition
+            for tp, track in tracks.items()
+            if tp.topic not in self.topics and (track.hold or track.batch is not None)
+        }
+        may_go = [tp for tp in waiting if tp.partition not in busy or now_s - since_s[tp] >= PATIENCE_S]
+        return sorted(may_go, key=lambda tp: since_s[tp])[:room]

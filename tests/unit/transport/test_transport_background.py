@@ -1,0 +1,112 @@
+"""When a batch of the background may go."""
+
+from __future__ import annotations
+
+from faust.types import TP
+
+from pql_stream.stream.transport.background import BATCHES_MAX, PATIENCE_S, RECORDS_MAX, Background
+from pql_stream.stream.transport.batch import Track
+from pql_stream.stream.transport.chunks import Chunk
+from pql_stream.testing.builders import Record
+
+LIVE, OLD = "live", "old"
+
+
+class World:
+    """Tracks of two topics, and a clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.background = Background([OLD], lambda: self.now_s)
+        self.tracks: dict[TP, Track] = {}
+
+    def hold(self, topic: str, partition: int, records: int = 1) -> Track:
+        """Let *records* wait there."""
+        at = TP(topic, partition)
+        track = self.tracks.setdefault(at, Track(at, 1, None, lambda: None))
+        track.hold.add(Chunk([Record(topic, partition, n, 1, None, b"v") for n in range(records)], records))
+        return track
+
+    def ready(self) -> list[TP]:
+        return self.background.ready(self.tracks)
+
+
+def out(track: Track) -> None:
+    """All that *track* holds goes out as one batch."""
+    assert track.next_batch(10_000, 10_000_000, 1) is not None
+
+
+def test_an_idle_worker_reads_the_background():
+    """Nothing live waits or is at work."""
+    world = World()
+    world.hold(OLD, 0)
+
+    assert [TP(OLD, 0)] == world.ready()
+
+
+def test_live_records_of_the_partition_go_first():
+    """Held or at work: a batch behind it would make the next live one wait."""
+    world = World()
+    world.hold(OLD, 0)
+    live = world.hold(LIVE, 0)
+    held = world.ready()
+    out(live)
+
+    assert [[], []] == [held, world.ready()]
+
+
+def test_another_partition_that_is_busy_holds_nothing_up():
+    """While its batch is acknowledged there is time."""
+    world = World()
+    world.hold(OLD, 0)
+    out(world.hold(LIVE, 1))
+
+    assert [TP(OLD, 0)] == world.ready()
+
+
+def test_a_backlog_of_live_records_comes_first_everywhere():
+    """While the worker is behind on what happens now, history is neither handed out nor fetched."""
+    world = World()
+    world.hold(OLD, 0)
+    world.hold(LIVE, 1, RECORDS_MAX - 1)
+    before = world.ready(), world.background.may_fetch(world.tracks)
+    world.hold(LIVE, 1, 1)
+
+    assert ([TP(OLD, 0)], True) == before
+    assert ([], False) == (world.ready(), world.background.may_fetch(world.tracks))
+
+
+def test_a_partition_that_is_never_idle_gives_way_once_in_a_while():
+    """The batch goes when it has waited long enough, and the next one waits as long."""
+    world = World()
+    old = world.hold(OLD, 0, 2)
+    out(world.hold(LIVE, 0))
+    first = world.ready()
+    world.now_s += PATIENCE_S
+    then = world.ready()
+    batch = old.next_batch(1, 100, 1)
+    assert batch is not None
+    world.ready()
+    batch.done()
+
+    assert ([], [TP(OLD, 0)]) == (first, then)
+    assert [] == world.ready()
+
+
+def test_few_batches_are_out_at_a_time_and_all_partitions_have_their_turn():
+    """Who has waited longest is next."""
+    world = World()
+    tracks = {partition: world.hold(OLD, partition, 5) for partition in range(BATCHES_MAX + 1)}
+    turns: list[int] = []
+    for _ in range(3):
+        ready = world.ready()
+        assert len(ready) <= BATCHES_MAX
+        batches = [tracks[tp.partition].next_batch(1, 100, 1) for tp in ready]
+        assert [] == world.ready()
+        world.now_s += 1
+        for batch in batches:
+            assert batch is not None
+            turns.append(batch.partition)
+            batch.done()
+
+    assert set(range(BATCHES_MAX + 1)) == set(turns)
