@@ -16,7 +16,7 @@ class World:
     """Tracks of two topics, and a clock."""
 
     def __init__(self) -> None:
-        self.now_s = 100.0
+        self.now_s = 0.0
         self.background = Background([OLD], lambda: self.now_s)
         self.tracks: dict[TP, Track] = {}
 
