@@ -44,7 +44,7 @@ class Background:
         now_s = self._clock()
         since_s = self._waiting_since_s = {tp: self._waiting_since_s.get(tp, now_s) for tp in waiting}
         room = BATCHES_MAX - sum(track.batch is not None for track in ours.values())
-        if not waiting or room <= 0 or not self.may_fetch(tracks):
+        if not waiting or not self.may_fetch(tracks):
             return []
         busy = {
             tp.partition
