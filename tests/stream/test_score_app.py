@@ -25,6 +25,7 @@ def make_app(tmp_path, monkeypatch):
             "partitions": 12,
             "dead_letter_partitions": 12,
             "leads_kept": 100,
+            "backfill_older_than_s": None,
             "store": "memory",
             "data_dir": tmp_path,
             "guarantee": "at_least_once",

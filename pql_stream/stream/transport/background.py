@@ -1,10 +1,10 @@
 """
 Topics that are read in the background: when the others leave room. Pure bookkeeping: nothing here waits.
 
-What makes a live record wait is the batch in front of it, on its partition or on the worker's one core. So batches of
-the background are small, few are out at a time, and none goes while others could. But where live records come all the
-time, a few at a time, and each is acknowledged for longer than until the next comes, a partition would never be free:
-so a batch that has waited long enough goes all the same, and costs those behind it a few milliseconds.
+What makes a live record wait is whatever is at work when it comes: on its partition, or on the worker's one core. So
+batches of the background are small, few are out at a time, and none goes while anything live is held or at work. But
+where live records come all the time that moment would never come: so a batch that has waited long enough goes all the
+same, unless live records pile up, and costs those behind it a few milliseconds.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from faust.types import TP
 
 from pql_stream.stream.transport.batch import Track
 
-RECORDS_MAX = 200
+RECORDS_MAX = 100
 """Of a batch. Its events are scored in a few milliseconds, and nothing else happens meanwhile."""
 BYTES_MAX = 256 * 1024
 """Of a batch, and of a poll: live records that arrive meanwhile come with the next one."""
 BATCHES_MAX = 2
 """Out at a time: one is scored while the other is acknowledged."""
 PATIENCE_S = 0.05
-"""How long a partition that never falls idle keeps a batch waiting."""
+"""How long a worker that never falls idle keeps the batch of a partition waiting."""
 
 
 class Background:
@@ -46,10 +46,6 @@ class Background:
         room = BATCHES_MAX - sum(track.batch is not None for track in ours.values())
         if not waiting or not self.may_fetch(tracks):
             return []
-        busy = {
-            tp.partition
-            for tp, track in tracks.items()
-            if tp.topic not in self.topics and (track.hold or track.batch is not None)
-        }
-        may_go = [tp for tp in waiting if tp.partition not in busy or now_s - since_s[tp] >= PATIENCE_S]
+        busy = any(track.hold or track.batch is not None for tp, track in tracks.items() if tp.topic not in self.topics)
+        may_go = [tp for tp in waiting if not busy or now_s - since_s[tp] >= PATIENCE_S]
         return sorted(may_go, key=lambda tp: since_s[tp])[:room]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from faust.types import TP
 
 from pql_stream.stream.transport.background import BATCHES_MAX, PATIENCE_S, RECORDS_MAX, Background
@@ -44,24 +45,16 @@ def test_an_idle_worker_reads_the_background():
     assert [TP(OLD, 0)] == world.ready()
 
 
-def test_live_records_of_the_partition_go_first():
-    """Held or at work: a batch behind it would make the next live one wait."""
+@pytest.mark.parametrize("partition", [0, 1], ids=["of its partition", "of another one"])
+def test_live_records_go_first(partition):
+    """Held or at work: each step of the live batch would stand in line behind the other."""
     world = World()
     world.hold(OLD, 0)
-    live = world.hold(LIVE, 0)
+    live = world.hold(LIVE, partition)
     held = world.ready()
     out(live)
 
     assert [[], []] == [held, world.ready()]
-
-
-def test_another_partition_that_is_busy_holds_nothing_up():
-    """While its batch is acknowledged there is time."""
-    world = World()
-    world.hold(OLD, 0)
-    out(world.hold(LIVE, 1))
-
-    assert [TP(OLD, 0)] == world.ready()
 
 
 def test_a_backlog_of_live_records_comes_first_everywhere():
@@ -69,6 +62,8 @@ def test_a_backlog_of_live_records_comes_first_everywhere():
     world = World()
     world.hold(OLD, 0)
     world.hold(LIVE, 1, RECORDS_MAX - 1)
+    world.ready()
+    world.now_s += PATIENCE_S
     before = world.ready(), world.background.may_fetch(world.tracks)
     world.hold(LIVE, 1, 1)
 
@@ -76,7 +71,7 @@ def test_a_backlog_of_live_records_comes_first_everywhere():
     assert ([], False) == (world.ready(), world.background.may_fetch(world.tracks))
 
 
-def test_a_partition_that_is_never_idle_gives_way_once_in_a_while():
+def test_a_worker_that_is_never_idle_gives_way_once_in_a_while():
     """The batch goes when it has waited long enough, and the next one waits as long."""
     world = World()
     old = world.hold(OLD, 0, 2)
