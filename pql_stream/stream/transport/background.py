@@ -2,7 +2,7 @@
 Topics that are read in the background: when the others leave room. Pure bookkeeping: nothing here waits.
 
 What makes a live record wait is whatever is at work when it comes: on its partition, or on the worker's one core. So
-batches of the background are small, few are out at a time, and none goes while anything live is held or at work. But
+batches of the background are small, one is out at a time, and none goes while anything live is held or at work. But
 where live records come all the time that moment would never come: so a batch that has waited long enough goes all the
 same, unless live records pile up, and costs those behind it a few milliseconds.
 """
@@ -19,8 +19,6 @@ RECORDS_MAX = 100
 """Of a batch. Its events are scored in a few milliseconds, and nothing else happens meanwhile."""
 BYTES_MAX = 256 * 1024
 """Of a batch, and of a poll: live records that arrive meanwhile come with the next one."""
-BATCHES_MAX = 2
-"""Out at a time: one is scored while the other is acknowledged."""
 PATIENCE_S = 0.05
 """How long a worker that never falls idle keeps the batch of a partition waiting."""
 
@@ -37,15 +35,16 @@ class Background:
         """The others are not behind: they have less than a batch of the background waiting."""
         return not any(len(track.hold) >= RECORDS_MAX for tp, track in tracks.items() if tp.topic not in self.topics)
 
-    def ready(self, tracks: Mapping[TP, Track]) -> list[TP]:
-        """The partitions that may hand out a batch now, who has waited longest first; *tracks* has all sources."""
+    def ready(self, tracks: Mapping[TP, Track]) -> TP | None:
+        """The partition that may hand out a batch now: which has waited longest; *tracks* has all sources."""
         ours = {tp: track for tp, track in tracks.items() if tp.topic in self.topics}
-        waiting = [tp for tp, track in ours.items() if track.hold and track.batch is None]
         now_s = self._clock()
+        waiting = [tp for tp, track in ours.items() if track.hold and track.batch is None]
         since_s = self._waiting_since_s = {tp: self._waiting_since_s.get(tp, now_s) for tp in waiting}
-        room = BATCHES_MAX - sum(track.batch is not None for track in ours.values())
-        if not waiting or not self.may_fetch(tracks):
-            return []
+        # With two, one could be scored while the other is acknowledged; but then one is always being scored, and each
+        # step of a live batch stands in line behind it.
+        if not waiting or any(track.batch is not None for track in ours.values()) or not self.may_fetch(tracks):
+            return None
+        first = min(waiting, key=lambda tp: since_s[tp])
         busy = any(track.hold or track.batch is not None for tp, track in tracks.items() if tp.topic not in self.topics)
-        may_go = [tp for tp in waiting if not busy or now_s - since_s[tp] >= PATIENCE_S]
-        return sorted(may_go, key=lambda tp: since_s[tp])[:room]
+        return None if busy and now_s - since_s[first] < PATIENCE_S else first

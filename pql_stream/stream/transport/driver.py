@@ -300,9 +300,8 @@ class Consumer(driver.Consumer):
         for tp in list(self._tracks):
             if not self._is_background(tp):
                 moved |= await self._hand_out(tp)
-        if self.app.background.topics:
-            for tp in self.app.background.ready(self.tracks()):
-                moved |= await self._hand_out(tp)
+        if self.app.background.topics and (last := self.app.background.ready(self.tracks())) is not None:
+            moved |= await self._hand_out(last)
         if not moved and self.app.in_recovery:
             await self._pass_gaps()
         self._fetch()
