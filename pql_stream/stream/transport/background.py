@@ -3,8 +3,8 @@ Topics that are read in the background: when the others leave room. Pure bookkee
 
 What makes a live record wait is whatever is at work when it comes: on its partition, or on the worker's one core. So
 batches of the background are small, one is out at a time, and none goes while anything live is held or at work. But
-where live records come all the time that moment would never come: so a batch that has waited long enough goes all the
-same, unless live records pile up, and costs those behind it a few milliseconds.
+where live records come all the time that moment would never come: so after a rest the next one goes all the same,
+unless live records pile up, and costs those behind it a few milliseconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ RECORDS_MAX = 100
 """Of a batch. Its events are scored in a few milliseconds, and nothing else happens meanwhile."""
 BYTES_MAX = 256 * 1024
 """Of a batch, and of a poll: live records that arrive meanwhile come with the next one."""
-PATIENCE_S = 0.05
-"""How long a worker that never falls idle keeps the batch of a partition waiting."""
+RESTS = 3
+"""
+How many times as long as a batch took a worker that never falls idle is left to the others before the next: they have
+three quarters of its time, however fast or slow it is.
+"""
 
 
 class Background:
@@ -30,6 +33,8 @@ class Background:
         self.topics = frozenset(topics)
         self._clock = clock
         self._waiting_since_s: dict[TP, float] = {}
+        self._out_since_s: float | None = None
+        self._rests_until_s = 0.0
 
     def may_fetch(self, tracks: Mapping[TP, Track]) -> bool:
         """The others are not behind: they have less than a batch of the background waiting."""
@@ -43,8 +48,15 @@ class Background:
         since_s = self._waiting_since_s = {tp: self._waiting_since_s.get(tp, now_s) for tp in waiting}
         # With two, one could be scored while the other is acknowledged; but then one is always being scored, and each
         # step of a live batch stands in line behind it.
-        if not waiting or any(track.batch is not None for track in ours.values()) or not self.may_fetch(tracks):
+        if any(track.batch is not None for track in ours.values()):
             return None
-        first = min(waiting, key=lambda tp: since_s[tp])
+        if self._out_since_s is not None:
+            self._rests_until_s = now_s + RESTS * (now_s - self._out_since_s)
+            self._out_since_s = None
+        if not waiting or not self.may_fetch(tracks):
+            return None
         busy = any(track.hold or track.batch is not None for tp, track in tracks.items() if tp.topic not in self.topics)
-        return None if busy and now_s - since_s[first] < PATIENCE_S else first
+        if busy and now_s < self._rests_until_s:
+            return None
+        self._out_since_s = now_s
+        return min(waiting, key=lambda tp: since_s[tp])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from faust.types import TP
 
-from pql_stream.stream.transport.background import PATIENCE_S, RECORDS_MAX, Background
+from pql_stream.stream.transport.background import RECORDS_MAX, Background
 from pql_stream.stream.transport.batch import Track
 from pql_stream.stream.transport.chunks import Chunk
 from pql_stream.testing.builders import Record
@@ -28,6 +28,14 @@ class World:
         track.hold.add(Chunk([Record(topic, partition, n, 1, None, b"v") for n in range(records)], records))
         return track
 
+    def background_batch(self, track: Track, took_s: float) -> None:
+        """A batch of one record goes out, and is done after so long."""
+        assert self.ready() == track.tp
+        batch = track.next_batch(1, 100, 1)
+        assert batch is not None
+        self.now_s += took_s
+        batch.done()
+
     def ready(self) -> TP | None:
         return self.background.ready(self.tracks)
 
@@ -47,9 +55,10 @@ def test_an_idle_worker_reads_the_background():
 
 @pytest.mark.parametrize("partition", [0, 1], ids=["of its partition", "of another one"])
 def test_live_records_go_first(partition):
-    """Held or at work: each step of the live batch would stand in line behind the other."""
+    """Held or at work: each step of the live batch would stand in line behind the next of the background."""
     world = World()
-    world.hold(OLD, 0)
+    old = world.hold(OLD, 0, 2)
+    world.background_batch(old, 0.01)
     live = world.hold(LIVE, partition)
     held = world.ready()
     out(live)
@@ -62,30 +71,34 @@ def test_a_backlog_of_live_records_comes_first_everywhere():
     world = World()
     world.hold(OLD, 0)
     world.hold(LIVE, 1, RECORDS_MAX - 1)
-    world.ready()
-    world.now_s += PATIENCE_S
     before = world.ready(), world.background.may_fetch(world.tracks)
     world.hold(LIVE, 1, 1)
+    world.now_s += 1_000
 
     assert (TP(OLD, 0), True) == before
     assert (None, False) == (world.ready(), world.background.may_fetch(world.tracks))
 
 
-def test_a_worker_that_is_never_idle_gives_way_once_in_a_while():
-    """The batch goes when it has waited long enough, and the next one waits as long."""
+@pytest.mark.parametrize("took_s", [0.01, 2.0], ids=["fast", "slow"])
+def test_a_worker_that_is_never_idle_gives_way_once_in_a_while(took_s):
+    """It has three times as long for itself as the batch before has taken."""
     world = World()
-    old = world.hold(OLD, 0, 2)
     out(world.hold(LIVE, 0))
-    first = world.ready()
-    world.now_s += PATIENCE_S
-    then = world.ready()
-    batch = old.next_batch(1, 100, 1)
-    assert batch is not None
-    world.ready()
-    batch.done()
+    world.background_batch(world.hold(OLD, 0, 2), took_s)
+    at_once = world.ready()
+    world.now_s += 2.9 * took_s
+    later = world.ready()
+    world.now_s += 0.2 * took_s
 
-    assert (None, TP(OLD, 0)) == (first, then)
-    assert world.ready() is None
+    assert (None, None, TP(OLD, 0)) == (at_once, later, world.ready())
+
+
+def test_an_idle_worker_takes_no_rest():
+    """There is nobody to leave time to."""
+    world = World()
+    world.background_batch(world.hold(OLD, 0, 2), 5.0)
+
+    assert TP(OLD, 0) == world.ready()
 
 
 def test_one_batch_is_out_at_a_time_and_all_partitions_have_their_turn():
