@@ -4,8 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test proof soak check bench coverage format schemas dashboards lock clean
-.PHONY: setup demo test proof soak check bench coverage format schemas lock image release clean
+.PHONY: setup demo test proof soak check bench coverage format schemas dashboards lock image release clean
 
 setup: $(READY)
 

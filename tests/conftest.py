@@ -26,8 +26,8 @@ from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
-from tests.nothing_personal import MARKER, found_in_logs
 from tests.docker_kafka import NoDockerKafka, docker_kafka, engine_answers
+from tests.nothing_personal import MARKER, found_in_logs
 from tests.redis_space import RedisSpace, open_space
 
 # How long an example takes is a matter of the machine.

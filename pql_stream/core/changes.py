@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
+
+ModeName = Literal["live", "backfill"]
+"""Whether an event happens now, or is history that is filled in."""
+MODES: Final[tuple[ModeName, ...]] = ("live", "backfill")
+
+
+class Mode(NamedTuple):
+    """How an event counts; *announce*: somebody is to be told of what it changes."""
+
+    name: ModeName
+    announce: bool
+
+
+LIVE: Final = Mode("live", announce=True)
+BACKFILL: Final = Mode("backfill", announce=False)
+ANNOUNCED_BACKFILL: Final = Mode("backfill", announce=True)
 
 
 class EventRef(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -75,7 +91,11 @@ class ScoreChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class PublishedChange(msgspec.Struct, frozen=True):
-    """What can be read back of a `ScoreChange` from its record; *points* are in the order of the pack's rules."""
+    """
+    What can be read back of a `ScoreChange` from its record, and how it was told.
+
+    *points* are in the order of the pack's rules.
+    """
 
     change_id: str
     lead_id: str
@@ -84,6 +104,7 @@ class PublishedChange(msgspec.Struct, frozen=True):
     points: tuple[int, ...]
     cause: EventRef
     cause_event: str
+    mode: Mode = LIVE
 
 
 class Qualification(msgspec.Struct, frozen=True):

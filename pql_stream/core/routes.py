@@ -69,15 +69,20 @@ class Route(msgspec.Struct, frozen=True):
     options: Mapping[str, str | Mapping[str, str]] = msgspec.field(default_factory=dict)
 
     def takes(self, kind: RecordKind, fields: Fields) -> bool:
-        """
-        Does a record of *kind* with *fields* go this way?
-
-        Only what happens now does: a backfill changes scores and tells nobody. And only of somebody who is there: a
-        canary is no lead.
-        """
-        if kind != self.of or fields.get("mode") != "live" or fields.get("lead_id") == CANARY_LEAD_ID:
+        """Does a record of *kind* with *fields* go this way? Only of somebody who is there: a canary is no lead."""
+        if kind != self.of or fields.get("lead_id") == CANARY_LEAD_ID or not is_told(fields):
             return False
         return all(one.holds(fields) for one in self.where)
+
+
+def is_told(fields: Fields) -> bool:
+    """
+    Is anybody told of a record with *fields*?
+
+    Of what happens now, yes. A backfill changes scores and tells nobody, unless whoever filled it in has said so.
+    """
+    mode = fields.get("mode")
+    return mode == "live" or (mode == "backfill" and fields.get("announce") is True)
 
 
 def delivery_id(route: Route, record_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +26,8 @@ class Emitter:
 
     Partitions are Kafka's default, murmur2 of the key: librdkafka's own default is another.
 
-    Attributes: `acknowledged` and `failed` count records, `failure` is the last reason.
+    Attributes: `acknowledged` and `failed` count records, `failure` is the last reason; `ends` has, of each partition
+    that something went to, the offset behind it.
 
     Raises, when entered:
         BrokerError: the cluster is away, or the topic is not there.
@@ -36,6 +37,7 @@ class Emitter:
         self.acknowledged = 0
         self.failed = 0
         self.failure = ""
+        self.ends: dict[int, int] = {}
         self._topic = topic
         self._client_config = client_config
         self._is_lost = False
@@ -60,7 +62,7 @@ class Emitter:
         )
         return self
 
-    def send(self, key: bytes | None, value: bytes) -> None:
+    def send(self, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes | None]] = ()) -> None:
         """
         Hand over one record; waits when too many are under way.
 
@@ -72,10 +74,10 @@ class Emitter:
                 raise BrokerAway(
                     "the cluster does not answer any more",
                     why=self.failure,
-                    what_to_do="see that its brokers are up, and emit again: what is repeated counts once",
+                    what_to_do="see that its brokers are up, and run it again: what is repeated counts once",
                 )
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=self._answered)
+                self._producer.produce(self._topic, value, key, on_delivery=self._answered, headers=list(headers))
             except BufferError:
                 self._producer.poll(0.1)
             else:
@@ -92,9 +94,11 @@ class Emitter:
         # Every record is answered within ANSWER_S_MAX, if only by its own time running out.
         self._producer.flush(ANSWER_S_MAX + 1)
 
-    def _answered(self, error: KafkaError | None, _message: Message) -> None:
+    def _answered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self.acknowledged += 1
+            partition, offset = message.partition() or 0, message.offset() or 0
+            self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
         else:
             self.failed += 1
             self.failure = error.str()

@@ -59,3 +59,23 @@ def progress_of(source: Source, clock: Callable[[], float] = time.monotonic) -> 
             progress.update(task, completed=bytes_read, records=records, rate=rate)
 
         yield tell
+
+
+@contextmanager
+def progress_towards(what: str) -> Iterator[Tell]:
+    """A bar for *what*; call it with how much is done, and how much there is to do."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rate]:,.0f} a second"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=0, rate=0.0)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, rate=progress.tasks[task].speed or 0.0)
+
+        yield show

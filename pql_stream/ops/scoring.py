@@ -80,6 +80,7 @@ def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter
             partitions=shape.partitions,
             dead_letter_partitions=shape.dead_letter_partitions,
             leads_kept=settings.leads_kept,
+            backfill_older_than_s=settings.backfill_older_than_s,
             store=settings.store,
             data_dir=settings.data_dir,
             guarantee=settings.processing_guarantee,

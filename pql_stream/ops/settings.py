@@ -21,11 +21,13 @@ from pql_stream.ops.secret_files import secret_in, why_unreadable
 from pql_stream.ops.settings_rules import (
     check_bootstrap_servers,
     check_data_dir,
+    check_duration,
     check_instance_id,
     check_redis_url,
     check_together,
     check_topic_prefix,
     lower,
+    seconds_of,
     unknown_names,
     upper,
 )
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
         default="rocksdb",
         validation_alias="PQL_STORE",
         description="where table rows live: memory or rocksdb",
+    )
+    backfill_older_than: Annotated[str, AfterValidator(check_duration)] | None = Field(
+        default=None,
+        validation_alias="PQL_BACKFILL_OLDER_THAN",
+        description="events that happened so long before they were written count as filled in: 30d, 12h; else by topic",
     )
     leads_kept: int = Field(
         default=20_000,
@@ -230,6 +237,11 @@ class Settings(BaseSettings):
                 what_to_do="set it, for example REDIS_URL=redis://127.0.0.1:6379/0",
             )
         return self.redis_url.get_secret_value()
+
+    @property
+    def backfill_older_than_s(self) -> int | None:
+        """PQL_BACKFILL_OLDER_THAN in seconds; None: it is off."""
+        return None if self.backfill_older_than is None else seconds_of(self.backfill_older_than)
 
     def kafka_client_config(self) -> dict[str, Any]:
         """

@@ -19,6 +19,8 @@ KAFKA_NAME_CHARS_MAX = 249
 
 _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_UNIT_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"[0-9]{1,9}[dhms]")
 # Kubernetes and Docker links put such names into every container for each service, so a Service called
 # `pql-stream` would stop the worker from starting.
 _SERVICE_LINK = re.compile(r"PQL_\w+_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
@@ -71,6 +73,18 @@ def check_redis_url(url: SecretStr) -> SecretStr:
     except InvalidSettings as exc:
         raise ValueError(f"{exc.why}; {exc.what_to_do}") from None
     return url
+
+
+def check_duration(text: str) -> str:
+    """A whole number with a unit, and more than nothing."""
+    if not _DURATION.fullmatch(text) or not seconds_of(text):
+        raise ValueError("write a number and a unit: 30d, 12h, 90m or 45s")
+    return text
+
+
+def seconds_of(duration: str) -> int:
+    """The seconds of a *duration* that `check_duration` took."""
+    return int(duration[:-1]) * _UNIT_S[duration[-1]]
 
 
 def check_data_dir(path: Path) -> Path:

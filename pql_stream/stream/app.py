@@ -43,8 +43,9 @@ class ScoreSettings:
     """
     What the app needs to know, from settings and from the cluster.
 
-    *partitions* is the count of every topic keyed by lead. *leads_kept* is as `Leads` has it. *log_bug* takes
-    the traceback of a record that our own code failed on.
+    *partitions* is the count of every topic keyed by lead. *leads_kept* is as `Leads` has it. What happened over
+    *backfill_older_than_s* before it was written counts as filled in; None: it does not. *log_bug* takes the traceback
+    of a record that our own code failed on.
     """
 
     connection: Connection
@@ -53,6 +54,7 @@ class ScoreSettings:
     partitions: int
     dead_letter_partitions: int
     leads_kept: int
+    backfill_older_than_s: int | None
     store: Literal["memory", "rocksdb"]
     data_dir: Path
     guarantee: Literal["at_least_once", "exactly_once"]
@@ -70,6 +72,12 @@ class _Tables(NamedTuple):
     profiles: Profiles
 
 
+def _scorer(settings: ScoreSettings, topics: Topics) -> Scorer:
+    older_than_s = settings.backfill_older_than_s
+    older_than_ms = None if older_than_s is None else older_than_s * 1000
+    return Scorer(settings.pack, topics, settings.partitions, backfill_older_than_ms=older_than_ms)
+
+
 class ScoreApp(BatchApp):
     """Scores one cluster's product events."""
 
@@ -81,6 +89,7 @@ class ScoreApp(BatchApp):
             settings=TransportSettings.of_session(settings.session_timeout_s, guarantee=settings.guarantee),
             store=STORE_URLS[settings.store],
             datadir=str(settings.data_dir),
+            background_topics=[topics.activity_backfill],
             consumer_group_instance_id=settings.instance_id,
         )
         table = self.batch_table(LEADS_TABLE, partitions=settings.partitions, changelog=topics.leads_changelog)
@@ -96,7 +105,7 @@ class ScoreApp(BatchApp):
         self._changes: ChangesLog | None = None
         guarantee = self._guarantee(settings, topics, _Tables(table, leads, contacts, profiles))
         ports = Ports(leads, profiles, guarantee, meter, time.time, settings.log_bug)
-        pipeline = Pipeline(Scorer(settings.pack, topics, settings.partitions), ports)
+        pipeline = Pipeline(_scorer(settings, topics), ports)
         self._progress = ProgressReporter(meter, time.time)
         self.membership.watched_by(meter)
 
@@ -109,12 +118,12 @@ class ScoreApp(BatchApp):
                         await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
 
-        # Both inputs in one agent: batches of the same partition number share their rows, and are
+        # All inputs in one agent: batches of the same partition number share their rows, and are
         # handled one at a time.
         async def score(stream: StreamT[RecordBatch]) -> None:
             await work(self, stream, handle)
 
-        self.agent(self.batch_topic(topics.activity, topics.activity_rekeyed), name="score")(score)
+        self.agent(self.batch_topic(*topics.sources), name="score")(score)
         self.task(self._report_progress)
 
     def _guarantee(self, settings: ScoreSettings, topics: Topics, tables: _Tables) -> Guarantee:
@@ -132,7 +141,12 @@ class ScoreApp(BatchApp):
         compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
         self._writers.append(compressing)
         self._changes = self.output_watch = ChangesLog(
-            OutputTopic(self, topics.score_changed), self.writer, tables.leads, settings.pack, self.lease.confirm
+            OutputTopic(self, topics.score_changed),
+            self.writer,
+            tables.leads,
+            settings.pack,
+            self.lease.confirm,
+            forwarded_to=topics.activity_rekeyed,
         )
         outbox = Outbox(
             topics,

@@ -96,7 +96,11 @@ class _Part:
 
 
 class ChangesLog:
-    """Keeps the owned partitions of `score-changed`; the changes of every batch go through `send`."""
+    """
+    Keeps the owned partitions of `score-changed`; the changes of every batch go through `send`.
+
+    *forwarded_to* is the source topic of events that were on another partition at first.
+    """
 
     def __init__(
         self,
@@ -105,12 +109,15 @@ class ChangesLog:
         leads: States,
         pack: CompiledPack,
         confirm_lease: Callable[[], Awaitable[None]],
+        *,
+        forwarded_to: str,
     ) -> None:
         self._topic = topic
         self._writer = writer
         self._leads = leads
         self._pack = pack
         self._confirm_lease = confirm_lease
+        self._forwarded_to = forwarded_to
         self._parts: dict[int, _Part] = {}
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -240,7 +247,7 @@ class ChangesLog:
         part.ahead = survey.ahead() | search.lost()
         if part.ahead:
             ends = await self._topic.source_ends(partition)
-            part.offsets_to_pass = offsets_to_pass(part.ahead.values(), partition, ends)
+            part.offsets_to_pass = offsets_to_pass(part.ahead.values(), partition, ends, self._forwarded_to)
         part.next, part.unread = end, False
 
     async def _search(self, partition: int, search: Search, end: int) -> None:
@@ -272,7 +279,7 @@ class ChangesLog:
             if lead_id.encode() in states
         }
         changes = [
-            OutRecord(lead_id.encode(), encode_score_changed(step.change))
+            OutRecord(lead_id.encode(), encode_score_changed(step.change, ahead[lead_id].mode))
             for lead_id, step in steps.items()
             if step.change is not None
         ]

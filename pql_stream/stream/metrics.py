@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from pql_stream.core.changes import ModeName
 from pql_stream.errors import RejectReason
 
 RejectStage = Literal["decode", "score"]
@@ -45,19 +46,15 @@ class PartitionId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchReport:
+class ModeReport:
     """
-    One batch of one partition, after its effects were acknowledged. What is left out did not happen.
+    The records of one mode in a batch: accepted, rejected, re-keyed and skipped. What is left out did not happen.
 
-    `records` counts everything read: accepted, rejected, re-keyed and skipped. `accepted` counts events by
-    their name as received. `changed` counts score changes by the tier after them. `event_to_score_s` counts accepted
-    events by the seconds from the record's Kafka timestamp (the origin's, if re-keyed) to now. `skew_s` is how much
-    later than its event's own time the last one's Kafka timestamp is.
+    `accepted` counts events by their name as received. `changed` counts score changes by the tier after them.
+    `event_to_score_s` counts accepted events by the seconds from the record's Kafka timestamp (the origin's, if
+    re-keyed) to now.
     """
 
-    topic: str
-    records: int
-    seconds: Mapping[BatchStage, float]
     accepted: Mapping[str, int] = field(default_factory=dict)
     rejected: Mapping[Rejection, int] = field(default_factory=dict)
     rekeyed: int = 0
@@ -66,6 +63,20 @@ class BatchReport:
     changed: Mapping[PackTier, int] = field(default_factory=dict)
     qualified: Mapping[PackTier, int] = field(default_factory=dict)
     event_to_score_s: Mapping[float, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """
+    One batch of one partition, after its effects were acknowledged; `records` counts everything read.
+
+    `skew_s` is how much later than its event's own time the last one's Kafka timestamp is.
+    """
+
+    topic: str
+    records: int
+    seconds: Mapping[BatchStage, float]
+    modes: Mapping[ModeName, ModeReport] = field(default_factory=dict)
     skew_s: float | None = None
 
 

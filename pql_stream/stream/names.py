@@ -17,6 +17,7 @@ DELIVER_APP_ID = "pql-deliver"
 
 PRODUCT_ACTIVITY = "product-activity"
 PRODUCT_ACTIVITY_REKEYED = "product-activity-rekeyed"
+PRODUCT_ACTIVITY_BACKFILL = "product-activity-backfill"
 PRODUCT_ACTIVITY_DLQ = "product-activity-dlq"
 SCORE_CHANGED = "score-changed"
 PQL_QUALIFIED = "pql-qualified"
@@ -31,6 +32,7 @@ LEADS_CHANGELOG = f"{APP_ID}-{LEADS_TABLE}-changelog"
 TOPICS = (
     PRODUCT_ACTIVITY,
     PRODUCT_ACTIVITY_REKEYED,
+    PRODUCT_ACTIVITY_BACKFILL,
     PRODUCT_ACTIVITY_DLQ,
     SCORE_CHANGED,
     PQL_QUALIFIED,
@@ -39,9 +41,7 @@ TOPICS = (
 )
 """Every topic that scoring reads or writes."""
 
-CO_PARTITIONED = frozenset(
-    {PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, SCORE_CHANGED, PQL_QUALIFIED, LEADS_CHANGELOG, LEAD_PROFILES}
-)
+CO_PARTITIONED = frozenset(TOPICS) - {PRODUCT_ACTIVITY_DLQ}
 """
 Topics keyed by lead: partition N of each has the same leads, so all have the same number of partitions.
 
@@ -66,11 +66,17 @@ class Topics:
 
     activity: str
     activity_rekeyed: str
+    activity_backfill: str
     activity_dlq: str
     score_changed: str
     qualified: str
     leads_changelog: str
     lead_profiles: str
+
+    @property
+    def sources(self) -> tuple[str, str, str]:
+        """Where events come from."""
+        return self.activity, self.activity_rekeyed, self.activity_backfill
 
     @classmethod
     def under(cls, prefix: str) -> Topics:

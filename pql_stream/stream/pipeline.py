@@ -14,9 +14,9 @@ from typing import Protocol
 
 from pql_stream.core.profiles import ProfileState
 from pql_stream.core.transition import LeadState
-from pql_stream.stream.metrics import BatchReport, BatchStage, Meter
+from pql_stream.stream.metrics import BatchReport, BatchStage, Meter, ModeReport
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.scorer import Effects, Scorer
+from pql_stream.stream.scorer import Counts, Effects, Scorer
 from pql_stream.wire.records import SourceBatch
 
 
@@ -92,17 +92,23 @@ class Pipeline:
         }
         for lead_id in effects.caught_up:
             del published[lead_id]
-        for bug in effects.counts.bugs:
+        for bug in effects.bugs:
             ports.log_bug(bug)
         ports.meter.batch_done(_report(batch, effects, seconds, ports.clock()))
 
 
 def _report(batch: SourceBatch, effects: Effects, seconds: Mapping[BatchStage, float], now_s: float) -> BatchReport:
-    counts = effects.counts
     return BatchReport(
         topic=batch.topic,
         records=len(batch.records),
         seconds=seconds,
+        modes={mode: _mode_report(counts, now_s) for mode, counts in effects.counts.items() if counts.records},
+        skew_s=None if effects.skew_ms is None else effects.skew_ms / 1000,
+    )
+
+
+def _mode_report(counts: Counts, now_s: float) -> ModeReport:
+    return ModeReport(
         accepted=counts.accepted,
         rejected=counts.rejected,
         rekeyed=counts.rekeyed,
@@ -112,7 +118,6 @@ def _report(batch: SourceBatch, effects: Effects, seconds: Mapping[BatchStage, f
         qualified=counts.qualified,
         # Producers write in batches, so many events of a backlog have the same millisecond.
         event_to_score_s={
-            now_s - at_ms / 1000: count for at_ms, count in Counter(effects.timestamps_ms).items() if at_ms >= 0
+            now_s - at_ms / 1000: count for at_ms, count in Counter(counts.timestamps_ms).items() if at_ms >= 0
         },
-        skew_s=None if effects.skew_ms is None else effects.skew_ms / 1000,
     )

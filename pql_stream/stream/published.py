@@ -18,7 +18,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from pql_stream.core.changes import PublishedChange, ScoreChange
+from pql_stream.core.changes import Mode, PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import PackState
 from pql_stream.wire.records import OutRecord
@@ -42,6 +42,12 @@ class Ahead:
 
     newest: PublishedChange
     said: Mapping[int, PublishedChange]
+
+    @property
+    def mode(self) -> Mode:
+        """How to tell of what takes it back: to whoever was told of any of it."""
+        told = (change.mode for change in self.said.values() if change.mode.announce)
+        return next(told, self.newest.mode)
 
     def overtaken_by(self, change: ScoreChange) -> bool:
         """*change* stands where another one is published: it must not have that one's number, or even its id."""
@@ -175,12 +181,14 @@ def change_in(record: LogRecord, pack: CompiledPack) -> PublishedChange | None:
     return change if change is not None and change.lead_id.encode() == record.key else None
 
 
-def offsets_to_pass(ahead: Iterable[Ahead], partition: int, ends: Mapping[str, int]) -> dict[str, int]:
+def offsets_to_pass(
+    ahead: Iterable[Ahead], partition: int, ends: Mapping[str, int], forwarded_to: str
+) -> dict[str, int]:
     """
     How far the sources of *partition* have to be done until all events that made *ahead* were read again.
 
     *ends* has the end of each source topic. Where an event lies is known when it lies on this partition of
-    its topic; a forwarded one lies somewhere in the others.
+    its topic; any other lies somewhere in the one that it was *forwarded_to*.
     """
     offsets = dict.fromkeys(ends, 0)
     for lead in ahead:
@@ -188,5 +196,5 @@ def offsets_to_pass(ahead: Iterable[Ahead], partition: int, ends: Mapping[str, i
         if cause.topic in ends and cause.partition == partition:
             offsets[cause.topic] = max(offsets[cause.topic], min(cause.offset + 1, ends[cause.topic]))
         else:
-            offsets |= {topic: end for topic, end in ends.items() if topic != cause.topic}
+            offsets[forwarded_to] = ends[forwarded_to]
     return offsets

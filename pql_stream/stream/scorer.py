@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pql_stream.core.changes import ScoreChange
+from pql_stream.core.changes import MODES, Mode, ModeName, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.profiles import ProfileState, merge_profiles, said_by, says_who
@@ -22,6 +22,7 @@ from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
 from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
+from pql_stream.stream.modes import Modes
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.published import Ahead
@@ -40,7 +41,7 @@ _FORWARDED_BYTES_MAX = 2_500_000
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the records of a batch; they add up to the batch."""
+    """What became of a batch's records of one mode. *timestamps_ms* has the Kafka timestamp of each accepted event."""
 
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[Rejection] = field(default_factory=Counter)
@@ -49,8 +50,12 @@ class Counts:
     changed: Counter[PackTier] = field(default_factory=Counter)
     qualified: Counter[PackTier] = field(default_factory=Counter)
     leads_evaluated: int = 0
-    bugs: list[str] = field(default_factory=list)
-    """The traceback of each record that our own code failed on, for the log."""
+    timestamps_ms: Sequence[int] = ()
+
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return len(self.timestamps_ms) + self.rejected.total() + self.rekeyed + self.skipped
 
 
 @dataclass(slots=True)
@@ -59,10 +64,10 @@ class Effects:
     What a batch does. Everything but *states* and *profiles* is sent, and acknowledged, before those are stored.
 
     *rekeyed* is by partition. *states* has the leads that the batch changed, *profiles* those of whose contact data
-    it says something new. *timestamps_ms* has the Kafka
-    timestamp of each accepted event; *skew_ms* is the last event's less the time that the event itself names: a sample,
-    for one an event would cost more than it tells. *caught_up* has the leads whose rows now know everything that is
-    published of them.
+    it says something new. *counts* has all that was read, by its mode. *bugs* has the traceback of each record that
+    our own code failed on, for the log. *caught_up* has the leads whose rows now know everything that is published
+    of them. *skew_ms* is the last event's Kafka timestamp less the time that the event itself names: a sample, for one
+    an event would cost more than it tells.
     """
 
     changes: list[OutRecord] = field(default_factory=list)
@@ -71,8 +76,8 @@ class Effects:
     rekeyed: dict[int, list[OutRecord]] = field(default_factory=dict)
     states: dict[str, LeadState] = field(default_factory=dict)
     profiles: dict[str, ProfileState] = field(default_factory=dict)
-    timestamps_ms: list[int] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
+    counts: dict[ModeName, Counts] = field(default_factory=lambda: {mode: Counts() for mode in MODES})
+    bugs: list[str] = field(default_factory=list)
     caught_up: set[str] = field(default_factory=set)
     skew_ms: int | None = None
 
@@ -95,15 +100,52 @@ def _nothing_known(_lead_id: str) -> None:
     return None
 
 
+class _Seen:
+    """
+    The accepted events of a batch whose records are all of *mode*; None: then *each* has the mode and lead of each.
+
+    They are counted at the end of a batch: one by one it would cost as much as to decode them.
+    """
+
+    def __init__(self, mode: ModeName | None) -> None:
+        self.mode = mode
+        self.names: list[str] = []
+        self.timestamps_ms: list[int] = []
+        self.each: list[tuple[ModeName, str]] = []
+
+    def count_into(self, counts: Mapping[ModeName, Counts], leads: int) -> None:
+        """Count them; they are of so many *leads*."""
+        if self.mode is not None:
+            _count(counts[self.mode], self.names, self.timestamps_ms, leads)
+            return
+        for mode in MODES:
+            at = [i for i, (its_mode, _) in enumerate(self.each) if its_mode == mode]
+            leads = len({self.each[i][1] for i in at} - {CANARY_LEAD_ID})
+            _count(counts[mode], [self.names[i] for i in at], [self.timestamps_ms[i] for i in at], leads)
+
+
+def _count(counts: Counts, names: Sequence[str], timestamps_ms: Sequence[int], leads: int) -> None:
+    counts.accepted = Counter(names)
+    counts.timestamps_ms = timestamps_ms
+    counts.leads_evaluated = leads
+
+
 Decoded = tuple[SourceRecord, int, ProductEvent]
 """A record, the timestamp that it has where the producer's record lies, and its event."""
 
 
 class Scorer:
-    """Scores batches of one partition number by one pack; *partitions* is the count of every keyed topic."""
+    """
+    Scores batches of one partition number by one pack; *partitions* is the count of every keyed topic.
 
-    def __init__(self, pack: CompiledPack, topics: Topics, partitions: int) -> None:
+    What happened over *backfill_older_than_ms* before it was written counts as filled in.
+    """
+
+    def __init__(
+        self, pack: CompiledPack, topics: Topics, partitions: int, *, backfill_older_than_ms: int | None = None
+    ) -> None:
         self._pack = pack
+        self._modes = Modes(topics, backfill_older_than_ms)
         self._rekeyed_topic = topics.activity_rekeyed
         self._partitions = partitions
 
@@ -124,23 +166,23 @@ class Scorer:
         contacts = _Asked(known_contact)
         before = _Asked(known)
         after: dict[str, LeadState] = {}
-        names: list[str] = []
+        seen = _Seen(self._modes.of_batch(batch.topic))
+        names, timestamps_ms, mode = seen.names, seen.timestamps_ms, seen.mode
         timestamp_ms, event = -1, None
         for record, timestamp_ms, event in self._decoded(batch, effects):
             lead_id = event.lead_id
             state = after.get(lead_id)
             if state is None:
                 state = before[lead_id]
-            said = None
             try:
                 if state is None and self._forward(batch, record, lead_id, effects):
                     continue
                 step = advance(state, event, self._pack)
                 # One look-up; only events that may have contact data pay for more.
-                if says_who(event.name):
-                    said = said_by(event)
+                said = said_by(event) if says_who(event.name) else None
                 if step.change is not None:
-                    step = self._told(step, step.change, ahead, effects)
+                    how = self._modes.telling(mode, event, timestamp_ms, record.headers)
+                    step = self._told(step, step.change, how, ahead, effects)
             except InvalidEvent as exc:
                 self._reject(batch, record, exc, "score", effects)
             except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
@@ -150,10 +192,11 @@ class Scorer:
                 if said is not None:
                     _note_contact(said, lead_id, contacts, effects)
                 names.append(event.name)
-                effects.timestamps_ms.append(timestamp_ms)
+                timestamps_ms.append(timestamp_ms)
+                if mode is None:
+                    seen.each.append((self._modes.of_event(event, timestamp_ms), lead_id))
         effects.skew_ms = _skew_ms(timestamp_ms, event)
-        effects.counts.accepted = Counter(names)
-        effects.counts.leads_evaluated = len(after) - (CANARY_LEAD_ID in after)
+        seen.count_into(effects.counts, leads=len(after) - (CANARY_LEAD_ID in after))
         effects.states = {lead_id: state for lead_id, state in after.items() if state is not before[lead_id]}
         return effects
 
@@ -164,7 +207,7 @@ class Scorer:
         for record in batch.records:
             value = record.value
             if not value:
-                effects.counts.skipped += 1
+                effects.counts[self._modes.of_topic(batch.topic)].skipped += 1
                 continue
             offset, timestamp_ms = record.offset, record.timestamp
             if is_rekeyed:
@@ -178,27 +221,27 @@ class Scorer:
             else:
                 yield record, timestamp_ms, event
 
-    def _told(self, step: Step, change: ScoreChange, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
+    def _told(self, step: Step, change: ScoreChange, mode: Mode, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
         """Put the outputs of *step*, which made *change*, into *effects*; the step as it is told."""
         if change.lead_id in ahead:
             step = self._catch_up(step, change, ahead[change.lead_id], effects)
-        self._tell(step, change.lead_id, effects)
+        self._tell(step, change.lead_id, mode, effects)
         return step
 
-    def _tell(self, step: Step, lead_id: str, effects: Effects) -> None:
+    def _tell(self, step: Step, lead_id: str, mode: Mode, effects: Effects) -> None:
         """The outputs of *step*; all of them, or none when one cannot be encoded."""
         change, qualification = step.change, step.qualification
         assert change is not None  # noqa: S101 - the caller has looked
-        key = lead_id.encode()
-        told = OutRecord(key, encode_score_changed(change))
+        key, counts = lead_id.encode(), effects.counts[mode.name]
+        told = OutRecord(key, encode_score_changed(change, mode))
         if qualification is not None:
-            effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification)))
+            effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification, mode)))
         effects.changes.append(told)
         if lead_id == CANARY_LEAD_ID:
             return  # nobody's score
-        effects.counts.changed[self._tier(change.tier_after)] += 1
+        counts.changed[self._tier(change.tier_after)] += 1
         if qualification is not None:
-            effects.counts.qualified[self._tier(qualification.tier)] += 1
+            counts.qualified[self._tier(qualification.tier)] += 1
 
     def _catch_up(self, step: Step, change: ScoreChange, published: Ahead, effects: Effects) -> Step:
         """*step* as it is where its *change* says again what is published; else what follows that."""
@@ -237,7 +280,7 @@ class Scorer:
         if home == batch.partition:
             return False
         effects.rekeyed.setdefault(home, []).append(_forwarded(record, key, self._origin(batch, record)))
-        effects.counts.rekeyed += 1
+        effects.counts[self._modes.of_topic(batch.topic)].rekeyed += 1
         return True
 
     def _reject(
@@ -253,12 +296,12 @@ class Scorer:
             timestamp_ms=origin.timestamp_ms,
         )
         effects.dead_letters.append(OutRecord(record.key, record.value, headers))
-        effects.counts.rejected[Rejection(stage, fault.reason)] += 1
+        effects.counts[self._modes.of_topic(origin.topic)].rejected[Rejection(stage, fault.reason)] += 1
 
     def _reject_bug(self, batch: SourceBatch, record: SourceRecord, stage: RejectStage, effects: Effects) -> None:
         kind, _, trace = sys.exc_info()
         # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
-        effects.counts.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
+        effects.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
         self._reject(batch, record, InvalidEvent("internal_error"), stage, effects)
 
 

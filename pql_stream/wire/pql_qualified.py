@@ -7,9 +7,9 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from pql_stream.core.changes import Qualification
+from pql_stream.core.changes import ANNOUNCED_BACKFILL, LIVE, Mode, Qualification
 from pql_stream.wire.numbers import decimal, rfc3339
-from pql_stream.wire.score_changed import Points, Time
+from pql_stream.wire.score_changed import Announce, Points, RecordMode, Time
 
 SCHEMA = "pql-qualified/1"
 
@@ -21,7 +21,7 @@ class PqlQualifiedRecord(BaseModel):
 
     qualification_id: str = Field(description="the same for a repeat: a function of lead, pack and tier")
     schema_: Literal["pql-qualified/1"] = Field(alias="schema")
-    mode: Literal["live", "backfill"]
+    mode: RecordMode
     lead_id: str
     account_id: str | None
     pack: str
@@ -35,15 +35,17 @@ class PqlQualifiedRecord(BaseModel):
     change_id: str
     reasons: list[str] = Field(description="sentences for a salesperson, the largest contribution first")
     profile: dict[str, Any]
+    announce: Announce = False
 
 
-def encode_pql_qualified(qualification: Qualification) -> bytes:
-    """*qualification* as a record."""
+def encode_pql_qualified(qualification: Qualification, mode: Mode = LIVE) -> bytes:
+    """*qualification* as a record; *mode* is that of the event that made it."""
+    announce = {"announce": True} if mode == ANNOUNCED_BACKFILL else {}
     return orjson.dumps(
         {
             "qualification_id": qualification.qualification_id,
             "schema": SCHEMA,
-            "mode": "live",
+            "mode": mode.name,
             "lead_id": qualification.lead_id,
             "account_id": qualification.account_id,
             "pack": qualification.pack,
@@ -58,4 +60,5 @@ def encode_pql_qualified(qualification: Qualification) -> bytes:
             "reasons": qualification.reasons,
             "profile": qualification.profile,
         }
+        | announce
     )

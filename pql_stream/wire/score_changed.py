@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pql_stream.core.changes import EventRef, PublishedChange, ScoreChange
+from pql_stream.core.changes import (
+    ANNOUNCED_BACKFILL,
+    BACKFILL,
+    LIVE,
+    EventRef,
+    Mode,
+    ModeName,
+    PublishedChange,
+    ScoreChange,
+)
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 from pql_stream.core.values import Number
@@ -21,6 +30,8 @@ SCHEMA = "score-changed/1"
 # Not int | float: there the bounds would not reach the schema.
 Points = Annotated[float, Field(ge=0, le=100, description="at most two decimals")]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+RecordMode = Annotated[ModeName, Field(description="backfill: history that was filled in")]
+Announce = Annotated[bool, Field(description="only with mode backfill: it is delivered all the same")]
 
 
 class MovedByRecord(BaseModel):
@@ -61,7 +72,7 @@ class ScoreChangedRecord(BaseModel):
 
     change_id: str = Field(description="the same for a repeat of the same change")
     schema_: Literal["score-changed/1"] = Field(alias="schema")
-    mode: Literal["live", "backfill"]
+    mode: RecordMode
     lead_id: str
     account_id: str | None
     pack: str
@@ -75,6 +86,7 @@ class ScoreChangedRecord(BaseModel):
     groups: dict[str, Points]
     contributions: list[ContributionRecord] = Field(description="every rule of the pack; they add up to score_after")
     cause: CauseRecord
+    announce: Announce = False
 
 
 # The same records once more, as the codec wants them: structs that map() makes of columns, without a step
@@ -121,13 +133,14 @@ class _ScoreChanged(msgspec.Struct, gc=False):
     groups: dict[str, Number]
     contributions: list[_Contribution]
     cause: _Cause
+    announce: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_score_changed(change: ScoreChange) -> bytes:
-    """*change* as a record."""
+def encode_score_changed(change: ScoreChange, mode: Mode = LIVE) -> bytes:
+    """*change* as a record; *mode* is that of the event that made it."""
     pack = change.pack
     cause = change.cause
     score_before, score_after = change.score_before, change.score_after
@@ -135,7 +148,7 @@ def encode_score_changed(change: ScoreChange) -> bytes:
         _ScoreChanged(
             change.change_id,
             SCHEMA,
-            "live",
+            mode.name,
             change.lead_id,
             change.account_id,
             pack.name,
@@ -149,6 +162,8 @@ def encode_score_changed(change: ScoreChange) -> bytes:
             groups_fields(pack.group_points(change.points)),
             _contributions(change),
             _Cause(cause.event_id, change.cause_event, cause.topic, cause.partition, cause.offset),
+            # What happens now is announced anyway: there the record says nothing of it.
+            True if mode == ANNOUNCED_BACKFILL else msgspec.UNSET,
         )
     )
 
@@ -192,7 +207,14 @@ def decode_score_changed(value: bytes, pack: CompiledPack) -> PublishedChange | 
         tuple([points[rule.name] for rule in pack.rules]),
         EventRef(cause.event_id, cause.topic, cause.partition, cause.offset),
         cause.event,
+        _mode_of(record),
     )
+
+
+def _mode_of(record: ScoreChangedRecord) -> Mode:
+    if record.mode == "live":
+        return LIVE
+    return ANNOUNCED_BACKFILL if record.announce else BACKFILL
 
 
 def groups_fields(groups: dict[str, int]) -> dict[str, Number]:

@@ -130,8 +130,20 @@ METHODS: dict[str, tuple[str, ...]] = {
         "seek_to_beginning",
         "start",
     ),
-    "aiokafka.consumer.fetcher:Fetcher": ("_proc_fetch_request", "close", "fetched_records", "seek_to"),
-    "aiokafka.consumer.fetcher:FetchResult": ("_update_position", "check_assignment", "getall", "has_more"),
+    "aiokafka.consumer.fetcher:Fetcher": (
+        "_get_actions_per_node",
+        "_proc_fetch_request",
+        "close",
+        "fetched_records",
+        "seek_to",
+    ),
+    "aiokafka.consumer.fetcher:FetchResult": (
+        "_update_position",
+        "calculate_backoff",
+        "check_assignment",
+        "getall",
+        "has_more",
+    ),
     "aiokafka.consumer.fetcher:PartitionRecords": (
         "__init__",
         "__next__",
@@ -223,7 +235,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_subscription",
     ),
     "aiokafka.consumer.fetcher:Fetcher": ("_records",),
-    "aiokafka.consumer.fetcher:FetchResult": ("_partition_records",),
+    "aiokafka.consumer.fetcher:FetchResult": ("_backoff", "_partition_records"),
     "aiokafka.consumer.fetcher:PartitionRecords": (
         "_aborted_producers",
         "_check_crcs",

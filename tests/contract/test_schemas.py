@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import structs
 
+from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.profiles import PROFILE_FIELDS, ProfileState, fold_profile
 from pql_stream.core.routes import Action, RecordKind, Route
@@ -84,10 +85,11 @@ def made() -> dict[str, list[dict]]:
             event = decode_event(value, "product-activity", 0, offset)
             step = advance(states.get(event.lead_id), event, pack)
             states[event.lead_id] = step.state
-            if step.change:
-                records[CHANGED].append(orjson.loads(encode_score_changed(step.change)))
-            if step.qualification:
-                records[QUALIFIED].append(orjson.loads(encode_pql_qualified(step.qualification)))
+            for mode in (LIVE, BACKFILL, ANNOUNCED_BACKFILL):
+                if step.change:
+                    records[CHANGED].append(orjson.loads(encode_score_changed(step.change, mode)))
+                if step.qualification:
+                    records[QUALIFIED].append(orjson.loads(encode_pql_qualified(step.qualification, mode)))
     return records | {DELIVERY: delivery_records(records)}
 
 
@@ -137,18 +139,29 @@ def test_the_records_that_are_written_are_valid(made):
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_the_schema_names_every_field(made, name):
-    """No field is written that its schema does not describe, and every field is required."""
+    """No field is written that its schema does not describe, and all are required but for what announces a backfill."""
     schema = validator(name).schema
+    optional = {"announce"} & set(schema["properties"])
 
-    assert set(schema["properties"]) == set(made[name][0]) == set(schema["required"])
+    assert set(schema["properties"]) - optional == set(made[name][0]) == set(schema["required"])
+    assert optional == {field for record in made[name] for field in record} - set(made[name][0])
+
+
+@pytest.mark.parametrize("name", [CHANGED, QUALIFIED])
+def test_a_record_says_its_mode(made, name):
+    """Live or backfill, and of a backfill whether it is announced: by a field that no other record has."""
+    modes = {(record["mode"], record.get("announce")) for record in made[name]}
+
+    assert {("live", None), ("backfill", None), ("backfill", True)} == modes
+    assert not is_valid(name, made[name][0] | {"mode": "replay"})
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_record_without_a_field_is_refused(made, name):
-    """Each field is needed: a record that lacks any one is invalid."""
+    """Each field is needed, but for what announces a backfill: a record that lacks any one is invalid."""
     record = made[name][-1]
 
-    for field in record:
+    for field in record.keys() - {"announce"}:
         assert not is_valid(name, {key: value for key, value in record.items() if key != field}), field
 
 
@@ -246,7 +259,7 @@ def test_the_contracts_examples_are_valid(made, name, example):
     record = orjson.loads(example)
 
     validator(name).validate(record)
-    assert list(record) == list(made[name][-1])
+    assert list(record) == list(made[name][0])
 
 
 # --- the events we are sent ---

@@ -25,6 +25,7 @@ def make_app(tmp_path, monkeypatch):
             "partitions": 12,
             "dead_letter_partitions": 12,
             "leads_kept": 100,
+            "backfill_older_than_s": None,
             "store": "memory",
             "data_dir": tmp_path,
             "guarantee": "at_least_once",
@@ -72,7 +73,9 @@ async def test_every_name_on_the_cluster_has_the_prefix(app):
 
     assert "eu.pql-score" == app.conf.id
     assert "worker-1" == app.conf.consumer_group_instance_id
-    assert ["eu.product-activity", "eu.product-activity-rekeyed"] == list(agent.channel.topics)
+    inputs = ["eu.product-activity", "eu.product-activity-rekeyed", "eu.product-activity-backfill"]
+    assert inputs == list(agent.channel.topics)
+    assert {inputs[2]} == app.background.topics
     assert "eu.pql-score-leads-changelog" == app.tables["leads"].changelog_topic.topics[0]
     assert "eu.lead-profiles" == app.tables["profiles"].changelog_topic.topics[0]
 

@@ -298,7 +298,7 @@ class ScoreBench:
             self._never.wait(_STEP_S)
 
     def wait_all_committed(self) -> None:
-        """Wait until the group has committed all of both input topics."""
+        """Wait until the group has committed all of the input topics."""
         self.wait_for(lambda: not self.not_committed())
 
     def wait_ready(self, *workers: Worker) -> None:
@@ -313,10 +313,10 @@ class ScoreBench:
         return worker.process.wait(WAIT_S)
 
     def not_committed(self) -> dict[str, int]:
-        """How many records of which input partition are not committed; the re-keyed topic last."""
+        """How many records of which input partition are not committed."""
         ends: dict[tuple[str, int], int] = {}
         starts: dict[tuple[str, int], int] = {}
-        for topic in (self.topics.activity, self.topics.activity_rekeyed):
+        for topic in self.topics.sources:
             committed = self.committed(topic)
             for partition, end in self.ends(topic).items():
                 if end > committed.get(partition, 0):

@@ -197,18 +197,42 @@ def test_what_comes_before_an_unreadable_file_is_sent_and_counted(run, received,
     assert 1 == len(received())
 
 
-def test_without_the_topic_nothing_is_sent(run, kafka, topic_prefix):
+def test_a_backfill_without_a_worker_gives_up_and_has_sent_all(run, make_topics, tmp_path):
+    """
+    Bad lines are refused with their reasons. Nobody scores the rest: exit 1, what is left and why, with the counts all
+    the same; --no-wait does not ask.
+    """
+    make_topics(PARTITIONS)
+    path = tmp_path / "old.jsonl"
+    path.write_text(
+        "\n".join([*(json.dumps(event("x", lead)) for lead in LEADS), "hello", json.dumps({"user_id": "u"})])
+    )
+    gave_up = run("backfill", "--json", "--stalled-after", "1", str(path))
+    unasked = run("backfill", "--json", "--no-wait", str(path))
+    counts = {"acknowledged": 40, "refused": 2, "failed": 0, "scored": False}
+
+    assert (1, counts | {"untold": []}) == (gave_up.returncode, json.loads(gave_up.stdout))
+    assert "Error: 40 events are not scored yet" in gave_up.stderr
+    for told in ("old.jsonl:41: not_json", "old.jsonl:42: missing_field", "see that a worker runs"):
+        assert told in gave_up.stderr
+    assert (0, counts | {"untold": None}) == (unasked.returncode, json.loads(unasked.stdout))
+
+
+@pytest.mark.parametrize(
+    ("command", "topic"), [("emit", "product-activity"), ("backfill", "product-activity-backfill")]
+)
+def test_without_the_topic_nothing_is_sent(run, kafka, topic_prefix, command, topic):
     """
     A missing topic is exit 1 with the command that makes it, and is not created by the way.
     """
-    done = run("emit", "-", stdin=json.dumps(event("x", "u1")))
+    done = run(command, "-", stdin=json.dumps(event("x", "u1")))
 
-    assert 1 == done.returncode
-    assert f"Error: there is no topic {topic_prefix}product-activity" == done.stderr.splitlines()[0]
-    assert f"{topic_prefix}product-activity" not in kafka.admin.list_topics(timeout=WAIT_S).topics
+    assert (1, "") == (done.returncode, done.stdout)
+    assert f"Error: there is no topic {topic_prefix}{topic}" == done.stderr.splitlines()[0]
+    assert f"{topic_prefix}{topic}" not in kafka.admin.list_topics(timeout=WAIT_S).topics
 
 
-@pytest.mark.parametrize("args", [("emit", "-"), ("explain", "u1")], ids=" ".join)
+@pytest.mark.parametrize("args", [("emit", "-"), ("backfill", "-"), ("explain", "u1")], ids=" ".join)
 def test_a_cluster_that_is_away_is_an_error_in_bounded_time(run, args):
     """
     Nobody answers: exit 1 with the address and the reason (`run` has a time limit).

@@ -27,6 +27,7 @@ COMMANDS = {
     "routes": "Routes: what they would make of recorded changes.",
     "dlq": "What could not be delivered: list, show, redrive.",
     "emit": "Produce events from files to the cluster.",
+    "backfill": "Fill in history: old events, that nobody is told of.",
     "erase": "Erase the contact data of a lead.",
     "simulate": "Seeded trial users as events on stdout.",
     "demo": "The whole pipeline on real input; no server needed.",

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pql_stream.core.changes import MODES, ModeName
 from pql_stream.core.words import word
 from pql_stream.errors import RejectReason
 from pql_stream.ops.metrics.page import MetricsPage
-from pql_stream.stream.metrics import BatchReport, PartitionId, PartitionProgress, Rejection
-
-MODE = "live"
-"""Replays have no metrics of their own yet; the label is there so that they never mix with live traffic."""
+from pql_stream.stream.metrics import BatchReport, ModeReport, PartitionId, PartitionProgress, Rejection
 
 OTHER = "other"
 """The event label of every name that the pack does not know: names are input, and must not make series."""
@@ -70,8 +68,9 @@ class PrometheusMeter:
         """As for tiers in `pack_loaded`. Only a bug of ours can fail in scoring."""
         rejections = [Rejection("decode", reason) for reason in get_args(RejectReason)]
         for rejection in (*rejections, Rejection("score", "internal_error")):
-            self._rejected.labels(MODE, *rejection)
             self._dead_letters.labels(*rejection)
+            for mode in MODES:
+                self._rejected.labels(mode, *rejection)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"pql_{name}", documentation, ["mode", *labels], registry=self._registry)
@@ -112,9 +111,9 @@ class PrometheusMeter:
         self._pack.labels(pack, str(version), sha256).set(1)
         self._pack_loaded.labels(pack, str(version)).set(self.page.clock())
         # From 0: a counter that appears with its first value hides it from increase(), so from alerts.
-        for tier in tiers:
-            self._changed.labels(MODE, tier, pack, str(version))
-            self._qualified.labels(MODE, tier, pack, str(version))
+        for mode, tier in product(MODES, tiers):
+            self._changed.labels(mode, tier, pack, str(version))
+            self._qualified.labels(mode, tier, pack, str(version))
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
         """`AppPartitions.assigned`."""
@@ -138,25 +137,29 @@ class PrometheusMeter:
 
     def batch_done(self, report: BatchReport) -> None:
         """Add one batch."""
-        for event, count in self._by_label(report.accepted).items():
-            self._consumed.labels(MODE, report.topic, event).inc(count)
-        for rejection, count in report.rejected.items():
-            self._rejected.labels(MODE, *rejection).inc(count)
-            # The batch is done, so each of them was acknowledged by the dead-letter topic.
-            self._dead_letters.labels(*rejection).inc(count)
-        self._rekeyed.labels(MODE, report.topic).inc(report.rekeyed)
-        self._skipped.labels(MODE, report.topic).inc(report.skipped)
-        self._evaluated.labels(MODE).inc(report.leads_evaluated)
-        for tier, count in report.changed.items():
-            self._changed.labels(MODE, tier.tier, tier.pack, str(tier.version)).inc(count)
-        for tier, count in report.qualified.items():
-            self._qualified.labels(MODE, tier.tier, tier.pack, str(tier.version)).inc(count)
+        for mode, part in report.modes.items():
+            self._add(mode, report.topic, part)
         self._batch_records.observe(report.records)
         for stage, seconds in report.seconds.items():
             self._batch_seconds.labels(stage).observe(seconds)
-        self._latency.observe_all(report.event_to_score_s)
         if report.skew_s is not None:
             self._skew.labels("past" if report.skew_s >= 0 else "future").observe(abs(report.skew_s))
+
+    def _add(self, mode: ModeName, topic: str, report: ModeReport) -> None:
+        for event, count in self._by_label(report.accepted).items():
+            self._consumed.labels(mode, topic, event).inc(count)
+        for rejection, count in report.rejected.items():
+            self._rejected.labels(mode, *rejection).inc(count)
+            # The batch is done, so each of them was acknowledged by the dead-letter topic.
+            self._dead_letters.labels(*rejection).inc(count)
+        self._rekeyed.labels(mode, topic).inc(report.rekeyed)
+        self._skipped.labels(mode, topic).inc(report.skipped)
+        self._evaluated.labels(mode).inc(report.leads_evaluated)
+        for tier, count in report.changed.items():
+            self._changed.labels(mode, tier.tier, tier.pack, str(tier.version)).inc(count)
+        for tier, count in report.qualified.items():
+            self._qualified.labels(mode, tier.tier, tier.pack, str(tier.version)).inc(count)
+        self._latency.observe_all(mode, report.event_to_score_s)
 
     def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:
         """`AppPartitions.progressed`."""
@@ -177,19 +180,21 @@ class _BulkHistogram(Collector):
         self._name = name
         self._documentation = documentation
         self._bounds_s = bounds_s
-        self._counts = [0] * (len(bounds_s) + 1)
-        self._sum_s = 0.0
+        self._counts = {mode: [0] * (len(bounds_s) + 1) for mode in MODES}
+        self._sum_s = dict.fromkeys(MODES, 0.0)
 
-    def observe_all(self, counts_by_s: Mapping[float, int]) -> None:
+    def observe_all(self, mode: ModeName, counts_by_s: Mapping[float, int]) -> None:
+        counts = self._counts[mode]
         for value_s, count in counts_by_s.items():
             # Clocks differ between machines: a record "from the future" took no time.
             seconds = max(value_s, 0.0)
-            self._counts[bisect_left(self._bounds_s, seconds)] += count
-            self._sum_s += seconds * count
+            counts[bisect_left(self._bounds_s, seconds)] += count
+            self._sum_s[mode] += seconds * count
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation, labels=["mode"])
         bounds = [*(str(float(bound_s)) for bound_s in self._bounds_s), "+Inf"]
-        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
-        family.add_metric([MODE], buckets=buckets, sum_value=self._sum_s)
+        for mode, counts in self._counts.items():
+            buckets = list(zip(bounds, accumulate(counts), strict=True))
+            family.add_metric([mode], buckets=buckets, sum_value=self._sum_s[mode])
         yield family

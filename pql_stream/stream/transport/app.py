@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -15,6 +16,7 @@ from pql_stream.stream.connection import Connection
 from pql_stream.stream.membership import Membership, RecoveryProgress
 from pql_stream.stream.metrics import PartitionId
 from pql_stream.stream.transport import internals
+from pql_stream.stream.transport.background import Background
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.outputs import OutputWatch
@@ -99,7 +101,8 @@ class BatchApp(faust.App):
     `writer` writes records, `lease` says whether we still may; both belong to a running app. Exactly once there are
     `transactions` in the writer's place. `giving_way` is set while partitions are to be handed over, or the app ends:
     work that can take long then ends early, by `GaveWay`. `membership` says where the app is in its group. `ends_heard`
-    are ends of sources that somebody beside our consumer has asked the broker for.
+    are ends of sources that somebody beside our consumer has asked the broker for. *background_topics* are as
+    `Background` has them.
     """
 
     def __init__(
@@ -108,10 +111,12 @@ class BatchApp(faust.App):
         *,
         connection: Connection,
         settings: TransportSettings,
+        background_topics: Collection[str] = (),
         **options: Any,  # noqa: ANN401  # Faust's settings
     ) -> None:
         self.connection = connection
         self.settings = settings
+        self.background = Background(background_topics, time.monotonic)
         self.lease = Lease(settings.lease_s)
         self.writer = RecordWriter(connection, self.lease)
         self.transactions: Transactions | None = None

@@ -29,7 +29,7 @@ from faust.types import TP
 from mode import Service, ServiceT
 
 from pql_stream.errors import StreamLost
-from pql_stream.stream.transport import internals
+from pql_stream.stream.transport import background, internals
 from pql_stream.stream.transport.batch import RecordBatch, Track
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.thread import ConsumerThread, PollResult
@@ -268,8 +268,16 @@ class Consumer(driver.Consumer):
 
     def _may_fetch(self, tp: TP) -> bool:
         track = self._tracks.get(tp)
-        limits = self._settings.batch_records_max, self._settings.batch_bytes_max
-        return self._may_pass(tp) and (track is None or not track.full(*limits))
+        return self._may_pass(tp) and (track is None or not track.full(*self._batch_max(tp)))
+
+    def _is_background(self, tp: TP) -> bool:
+        return tp.topic in self.app.background.topics
+
+    def _batch_max(self, tp: TP) -> tuple[int, int]:
+        """The records and bytes of a batch."""
+        if self._is_background(tp):
+            return background.RECORDS_MAX, background.BYTES_MAX
+        return self._settings.batch_records_max, self._settings.batch_bytes_max
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Faust's loop that moves records from the broker to the agents."""
@@ -294,7 +302,10 @@ class Consumer(driver.Consumer):
         self._wake.clear()
         moved = False
         for tp in list(self._tracks):
-            moved |= await self._hand_out(tp)
+            if not self._is_background(tp):
+                moved |= await self._hand_out(tp)
+        if self.app.background.topics and (last := self.app.background.ready(self.tracks())) is not None:
+            moved |= await self._hand_out(last)
         if not moved and self.app.in_recovery:
             await self._pass_gaps()
         self._fetch()
@@ -312,12 +323,18 @@ class Consumer(driver.Consumer):
     def _fetch(self) -> None:
         """Keep a poll under way for every partition that has room."""
         wanted = [tp for tp in list(self._active_partitions) if self._may_fetch(tp)]
+        bytes_max = self._settings.batch_bytes_max
+        if any(map(self._is_background, wanted)):
+            if self.app.background.may_fetch(self.tracks()):
+                bytes_max = background.BYTES_MAX
+            else:
+                wanted = [tp for tp in wanted if not self._is_background(tp)]
         if self._poll is not None:
             if not self._polling.issuperset(wanted):
                 self._thread.interrupt_poll()
         elif wanted:
             self._polling = frozenset(wanted)
-            call = self._thread.call_thread(self._thread.poll, wanted, _POLL_S, self._settings.batch_bytes_max)
+            call = self._thread.call_thread(self._thread.poll, wanted, _POLL_S, bytes_max)
             self._poll = asyncio.ensure_future(call)
 
     async def _receive(self, poll: asyncio.Future[PollResult]) -> None:
@@ -353,8 +370,7 @@ class Consumer(driver.Consumer):
             return False
         if self._is_changelog_topic(tp.topic) and not self._taken_over(track):
             return False
-        settings = self._settings
-        batch = track.next_batch(settings.batch_records_max, settings.batch_bytes_max, self.app.consumer_generation_id)
+        batch = track.next_batch(*self._batch_max(tp), self.app.consumer_generation_id)
         if batch is None:
             return False
         if not await self._send(batch):

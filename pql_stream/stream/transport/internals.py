@@ -43,6 +43,7 @@ Read or called:
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
 | `_fetcher`, and its `_records`, which `_proc_fetch_request` fills | AIOKafkaConsumer | replaced on the instance: whatever is fetched is wrapped |
 | `_partition_records`, `_update_position` | aiokafka FetchResult | what is wrapped, and how far it was taken |
+| `_backoff` | aiokafka FetchResult | while records wait in it, nothing is fetched of their broker: not for the background |
 | `_records`, `_records_iterator`, `_tp`, `_check_crcs`, `_isolation_level`, `_aborted_producers`, `_consume_aborted_up_to`, `_contains_abort_marker` | aiokafka PartitionRecords | for `_unpack_records` |
 | `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease; the requests of a transaction are watched |
 | `_txn_manager`, and its `wait_for_transaction_end` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted; its end, which nobody may wait for |
@@ -64,7 +65,8 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
 - the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
 - the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`;
 - transactions: `_sender_routine`, `_maybe_wait_for_pid`, `_find_coordinator`, `_maybe_do_transactional_request`,
-  `_do_txn_commit`, `_fail_all`, `_can_retry`, and what becomes of each answer.
+  `_do_txn_commit`, `_fail_all`, `_can_retry`, and what becomes of each answer;
+- when aiokafka's Fetcher fetches, and when it waits: `_get_actions_per_node`, and `calculate_backoff` of FetchResult.
 """  # noqa: E501  # rows of a table do not wrap
 
 # ruff: noqa: SLF001  # this module is where private names are reached
@@ -97,7 +99,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.consumer.fetcher import FetchError, PartitionRecords
@@ -143,19 +145,31 @@ def is_closed(consumer: AIOKafkaConsumer) -> bool:
 class _WrappedResults(OrderedDict["TopicPartition", "FetchResult | FetchError"]):
     """In place of the dict in which the fetcher of a consumer keeps what nobody has taken yet."""
 
-    def __init__(self, wrap: Callable[[PartitionRecords], PartitionRecords]) -> None:
+    def __init__(self, wrap: Callable[[PartitionRecords], PartitionRecords], may_wait: Collection[str]) -> None:
         super().__init__()
         self._wrap = wrap
+        self._may_wait = may_wait
 
     def __setitem__(self, tp: TopicPartition, result: FetchResult | FetchError) -> None:
         if isinstance(result, FetchResult):
             result._partition_records = self._wrap(result._partition_records)
+            if tp.topic in self._may_wait:
+                result._backoff = 0.0
         super().__setitem__(tp, result)
 
 
-def wrap_fetched(consumer: AIOKafkaConsumer, wrap: Callable[[PartitionRecords], PartitionRecords]) -> None:
-    """Let `getmany` of a *consumer* that is started, and has no partitions yet, take records from what *wrap* gives."""
-    consumer._fetcher._records = _WrappedResults(wrap)
+def wrap_fetched(
+    consumer: AIOKafkaConsumer,
+    wrap: Callable[[PartitionRecords], PartitionRecords],
+    may_wait: Collection[str],
+) -> None:
+    """
+    Let `getmany` of a *consumer* that is started, and has no partitions yet, take records from what *wrap* gives.
+
+    While records that were fetched are not taken, aiokafka fetches nothing more of their broker for 100 ms; those of
+    the topics that *may_wait* hold up nobody.
+    """
+    consumer._fetcher._records = _WrappedResults(wrap, may_wait)
 
 
 def assignment_of(consumer: AIOKafkaConsumer) -> Any | None:  # noqa: ANN401  # aiokafka ships no types

@@ -85,7 +85,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         internals.watch_answers(consumer, self.app.lease)
         internals.note_commits(consumer, lambda tp: self.app.commit_note(ensure_TP(tp)))
-        internals.wrap_fetched(consumer, PartitionChunks)
+        internals.wrap_fetched(consumer, PartitionChunks, may_wait=self.app.background.topics)
         self._watcher = asyncio.ensure_future(self._watch_coordinator())
 
     async def stop(self) -> None:

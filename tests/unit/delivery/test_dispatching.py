@@ -65,6 +65,9 @@ def test_a_qualification_goes_its_own_ways():
     [
         (CHANGED | {"lead_id": CANARY_LEAD_ID}, (0, 1)),
         (CHANGED | {"mode": "backfill"}, (0, 1)),
+        (CHANGED | {"mode": "backfill", "announce": False}, (0, 1)),
+        (CHANGED | {"mode": "backfill", "announce": "true"}, (0, 1)),
+        (CHANGED | {"mode": "replay", "announce": True}, (0, 1)),
         (CHANGED | {"schema": "score-changed/2"}, (1, 0)),
         (QUALIFIED, (1, 0)),
         (CHANGED | {"lead_id": 7}, (1, 0)),
@@ -81,6 +84,33 @@ def test_what_goes_nowhere_is_counted(record, counts):
     dispatched = dispatch("score-changed", published(record), ROUTES)
 
     assert ({}, counts) == (dispatched.deliveries, (dispatched.skipped, dispatched.unrouted))
+
+
+JSON_VALUES = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4) | st.just({"announce": True})
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from(["announce", "tier_after", "sales_ready", "extra"]), JSON_VALUES),
+    mode=st.sampled_from(["backfill", "Backfill", "", "live ", "replay"]),
+    of=st.sampled_from(["score-changed", "pql-qualified"]),
+)
+def test_a_backfill_is_delivered_when_it_is_announced_and_never_else(fields, mode, of):
+    """Whatever else a record says, and whatever the routes ask for."""
+    open_routes = [Route("all", of, "crm", "post"), Route("some", of, "crm", "post", (Condition("extra", (None, 1)),))]
+    base = CHANGED if of == "score-changed" else QUALIFIED
+    dispatched = dispatch(of, published(base | fields | {"mode": mode}), [*ROUTES, *open_routes])
+    is_announced = mode == "backfill" and fields.get("announce") is True
+
+    assert is_announced == bool(dispatched.deliveries)
+
+
+def test_an_announced_backfill_goes_its_ways_whole():
+    """As a live record does; it says what it is wherever it goes."""
+    record = QUALIFIED | {"mode": "backfill", "announce": True}
+
+    (out,) = dispatch("pql-qualified", published(record), ROUTES).deliveries["hubspot"]
+
+    assert record == decode_delivery(out.value).record
 
 
 def test_a_qualification_needs_its_id():

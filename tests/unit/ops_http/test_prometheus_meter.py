@@ -9,6 +9,7 @@ from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.stream.metrics import (
     BatchReport,
     Meter,
+    ModeReport,
     NoMeter,
     PackTier,
     PartitionId,
@@ -39,8 +40,11 @@ def samples(meter, name):
     }
 
 
-def batch(**parts):
-    return BatchReport(**({"topic": "product-activity", "records": 1, "seconds": {}} | parts))
+def batch(*, records=1, seconds=None, mode="live", **parts):
+    """A batch whose records are all of one mode."""
+    return BatchReport(
+        topic="product-activity", records=records, seconds=seconds or {}, modes={mode: ModeReport(**parts)}
+    )
 
 
 def test_a_batch_counts_in_every_metric(meter):
@@ -81,8 +85,24 @@ def test_latency_buckets_are_cumulative_and_never_negative(meter):
 
     buckets = samples(meter, "pql_event_to_score_seconds_bucket")
     assert [2.0, 4.0, 5.0, 5.0, 6.0] == [buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")]
-    assert {("live",): 6.0} == samples(meter, "pql_event_to_score_seconds_count")
-    assert {("live",): pytest.approx(316.15)} == samples(meter, "pql_event_to_score_seconds_sum")
+    assert {("live",): 6.0, ("backfill",): 0.0} == samples(meter, "pql_event_to_score_seconds_count")
+    assert 0 == samples(meter, "pql_event_to_score_seconds_sum")["backfill",]
+    assert pytest.approx(316.15) == samples(meter, "pql_event_to_score_seconds_sum")["live",]
+
+
+def test_a_backfill_never_mixes_with_live_traffic(meter):
+    """
+    Alerts on latency and on qualifications look at what happens now: what is filled in has series of its own.
+    """
+    parts = {"leads_evaluated": 1, "qualified": {SILVER: 1}, "event_to_score_s": {1e9: 1}}
+    meter.batch_done(batch(mode="backfill", **parts))
+    meter.batch_done(batch(**parts | {"event_to_score_s": {0.01: 1}}))
+
+    assert {("live",): 1.0, ("backfill",): 1.0} == samples(meter, "pql_leads_evaluated_total")
+    assert {(mode, "pql-100", "silver", "1"): 1.0 for mode in ("live", "backfill")} == samples(
+        meter, "pql_qualifications_total"
+    )
+    assert {("live",): 0.01, ("backfill",): 1e9} == samples(meter, "pql_event_to_score_seconds_sum")
 
 
 def test_event_names_from_outside_make_no_series(meter):
@@ -109,9 +129,9 @@ def test_alerts_see_the_first_rejection_and_the_first_qualification(meter):
     meter.pack_loaded("pql-100", 1, "ab12", ["silver", "gold"])
 
     assert {0.0} == set(samples(meter, "pql_dlq_records_total").values())
-    assert 10 == len(samples(meter, "pql_events_rejected_total"))
-    assert {("live", "pql-100", "silver", "1"): 0.0, ("live", "pql-100", "gold", "1"): 0.0} == samples(
-        meter, "pql_qualifications_total"
+    assert 20 == len(samples(meter, "pql_events_rejected_total"))
+    assert {(mode, "pql-100", tier, "1"): 0.0 for mode in ("live", "backfill") for tier in ("silver", "gold")} == (
+        samples(meter, "pql_qualifications_total")
     )
     assert {("pql-100", "ab12", "1"): 1.0} == samples(meter, "pql_pack_info")
 

@@ -23,6 +23,7 @@ from pql_stream.stream.pipeline import Pipeline, Ports
 from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
+from pql_stream.wire.headers import ANNOUNCE
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.records import OutRecord
 from pql_stream.wire.rekeyed import Origin, rekeyed_headers
@@ -62,11 +63,11 @@ class World:
     the offsets of score-changed that were compacted; *reads* counts those that were asked for.
     """
 
-    sources: dict[str, list[Record]] = field(default_factory=lambda: {TOPICS.activity: [], TOPICS.activity_rekeyed: []})
+    sources: dict[str, list[Record]] = field(default_factory=lambda: {topic: [] for topic in TOPICS.sources})
     topics: defaultdict[str, list[OutRecord]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[bytes, bytes] = field(default_factory=dict)
     term: int = 0
-    committed: dict[str, int] = field(default_factory=lambda: {TOPICS.activity: 0, TOPICS.activity_rekeyed: 0})
+    committed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOPICS.sources, 0))
     notes: dict[str, str] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     effects_left: int = 1_000_000
@@ -86,6 +87,13 @@ class World:
         topic = TOPICS.activity if home else TOPICS.activity_rekeyed
         offset = len(self.sources[topic])
         headers = [] if home else rekeyed_headers([], Origin(TOPICS.activity, 1, number, JAN_5_MS))
+        self.sources[topic].append(Record(topic, 0, offset, JAN_5_MS, lead_id.encode(), value, headers))
+
+    def filled_in(self, name: str, lead_id: str, number: int, *, announce: bool = False, **given: object) -> None:
+        """An event of *lead_id* that is filled in, on the partition it belongs to."""
+        value = native_json(name, lead_id, event_id=f"e{number}", occurred_at_ms=JAN_5_MS + number, **given)
+        topic, headers = TOPICS.activity_backfill, [ANNOUNCE] if announce else []
+        offset = len(self.sources[topic])
         self.sources[topic].append(Record(topic, 0, offset, JAN_5_MS, lead_id.encode(), value, headers))
 
     # --- effects
@@ -212,7 +220,9 @@ class Worker:
     def __init__(self, world: World) -> None:
         self._world = world
         leads = Leads(world, PACK, 100)
-        self.changes_log = log = ChangesLog(world, world, leads, PACK, world.confirm_lease)
+        self.changes_log = log = ChangesLog(
+            world, world, leads, PACK, world.confirm_lease, forwarded_to=TOPICS.activity_rekeyed
+        )
         log.own(0, list(world.notes.values()))
         outbox = Outbox(TOPICS, writer=log, compressing=log, dead_letter_partitions=1)
         profiles = Profiles(Contacts())

@@ -12,7 +12,27 @@ from published_world import PACK, TOPICS, Crash, Worker, World, points_in, told_
 from pql_stream.errors import StreamLost
 from pql_stream.wire.records import OutRecord
 
-ROUTES = {"h1": "home", "h2": "home", "a1": "away", "b1": "both", "b2": "both", "b3": "both"}
+ROUTES = {
+    "h1": "home",
+    "h2": "home",
+    "a1": "away",
+    "f1": "filled",
+    "f2": "announced",
+    "b1": "both",
+    "b2": "both",
+    "b3": "both",
+    "m1": "mixed",
+    "m2": "mixed",
+}
+SINGLE = ("home", "away", "filled", "announced")
+"""Routes on which the order of a lead's events is fixed."""
+MODES = {
+    "home": ("live", None),
+    "away": ("live", None),
+    "both": ("live", None),
+    "filled": ("backfill", None),
+    "announced": ("backfill", True),
+}
 EFFECTS_OF_A_BATCH = 2
 """Changes, rows: the levels of these tests qualify nobody."""
 
@@ -50,7 +70,9 @@ def storm(world: World, calm: World, rng: random.Random) -> None:
     """The same events, in disorder, for both."""
     for number in range(rng.randint(10, 40)):
         lead_id = rng.choice(list(ROUTES))
-        home = ROUTES[lead_id] == "home" or (ROUTES[lead_id] == "both" and rng.random() < 0.5)
+        route = ROUTES[lead_id]
+        filled = route in {"filled", "announced"} or (route == "mixed" and rng.random() < 0.5)
+        home = route in {"home", "mixed"} or (route == "both" and rng.random() < 0.5)
         name, given = rng.choice(
             [
                 ("compliance_level_changed", {"level": rng.choice(["none", "basic", "advanced"])}),
@@ -60,7 +82,10 @@ def storm(world: World, calm: World, rng: random.Random) -> None:
         )
         at = rng.randint(0, 1000) * 100 + number
         for each in (world, calm):
-            each.event(name, lead_id, at, home=home, **given)
+            if filled:
+                each.filled_in(name, lead_id, at, announce=route == "announced", **given)
+            else:
+                each.event(name, lead_id, at, home=home, **given)
 
 
 def faults_of(world: World, calm: World) -> list[str]:
@@ -71,12 +96,15 @@ def faults_of(world: World, calm: World) -> list[str]:
         right, changes = calm.state_of(lead_id).pack.points, world.changes_of(lead_id)
         once = told_once(changes)
         # What comes late on two routes may be news right in front of a repeat of ours.
-        readers = [changes] if route == "both" and world.came_late else [changes, once]
+        readers = [changes] if route not in SINGLE and world.came_late else [changes, once]
         ends = [world.state_of(lead_id).pack.points, *(points_in(told[-1]) for told in readers if told)]
         if ends != [right] * len(ends):
             found.append(f"{lead_id} ends with {ends}, not {right}")
-        if route != "both" and (once, len(once)) != (calm.changes_of(lead_id), len(set(changes))):
+        if route in SINGLE and (once, len(once)) != (calm.changes_of(lead_id), len(set(changes))):
             found.append(f"{lead_id} has one route, and was told something else")
+        modes = {(change["mode"], change.get("announce")) for change in map(orjson.loads, changes)}
+        if route in MODES and modes - {MODES[route]}:
+            found.append(f"{lead_id} was told of in another mode")
     return found
 
 
@@ -149,6 +177,26 @@ async def test_a_change_that_comes_to_nothing_is_taken_back(world):
 
     assert [(1, 0, 5), (2, 5, 10), (3, 10, 5)] == told(world)
     assert 3 == world.state_of("u1").pack.sequence
+
+
+@pytest.mark.parametrize("announce", [False, True], ids=["silent", "announced"])
+async def test_what_was_told_of_a_backfill_is_taken_back_likewise(world, announce):
+    """
+    Whoever was not told of the void change needs no word of its end; whoever was told does.
+    """
+    level(world, "basic", 1)
+    await world.live()
+    world.filled_in("compliance_level_changed", "u1", 2, announce=announce, level="advanced")
+    await killed_before_the_rows(world, TOPICS.activity_backfill)
+    level(world, "basic", 3)
+    worker = Worker(world)
+    await worker.read(TOPICS.activity)
+    await worker.read(TOPICS.activity_backfill)
+    records = [orjson.loads(change) for change in world.changes_of("u1")]
+
+    assert [(1, 0, 5), (2, 5, 10), (3, 10, 5)] == told(world)
+    assert ["live", "backfill", "backfill"] == [record["mode"] for record in records]
+    assert [False, announce, announce] == [record.get("announce", False) for record in records]
 
 
 async def test_a_note_stays_until_the_lead_is_right(world):

@@ -250,21 +250,25 @@ def cause(topic: str, partition: int, offset: int) -> Ahead:
 
 
 @pytest.mark.parametrize(
-    ("causes", "activity", "rekeyed"),
+    ("causes", "activity", "rekeyed", "filled_in"),
     [
-        ([cause(TOPICS.activity, 3, 7)], 8, 0),
-        ([cause(TOPICS.activity, 3, 7), cause(TOPICS.activity, 3, 5)], 8, 0),
-        ([cause(TOPICS.activity, 1, 7)], 0, 20),
-        ([cause(TOPICS.activity, 3, 7), cause(TOPICS.activity, 1, 99)], 8, 20),
-        ([cause(TOPICS.activity, 3, 700)], 50, 0),
-        ([cause("another topic", 3, 7)], 50, 20),
+        ([cause(TOPICS.activity, 3, 7)], 8, 0, 0),
+        ([cause(TOPICS.activity, 3, 7), cause(TOPICS.activity, 3, 5)], 8, 0, 0),
+        ([cause(TOPICS.activity, 1, 7)], 0, 20, 0),
+        ([cause(TOPICS.activity, 3, 7), cause(TOPICS.activity, 1, 99)], 8, 20, 0),
+        ([cause(TOPICS.activity, 3, 700)], 50, 0, 0),
+        ([cause("another topic", 3, 7)], 0, 20, 0),
+        ([cause(TOPICS.activity_backfill, 3, 7)], 0, 0, 8),
+        ([cause(TOPICS.activity_backfill, 1, 7)], 0, 20, 0),
     ],
-    ids=["here", "the farthest", "forwarded", "both", "beyond the end", "elsewhere"],
+    ids=["here", "farthest", "forwarded", "both", "beyond the end", "elsewhere", "filled in", "filled in, forwarded"],
 )
-def test_how_far_the_sources_must_be_done(causes, activity, rekeyed):
+def test_how_far_the_sources_must_be_done(causes, activity, rekeyed, filled_in):
     """
-    To behind the event where its place is known, else to the end.
+    To behind the event where its place is known, else to the end of what was forwarded: a backfill of hours that the
+    event is not in keeps nobody waiting.
     """
-    ends = {TOPICS.activity: 50, TOPICS.activity_rekeyed: 20}
+    ends = dict(zip(TOPICS.sources, (50, 20, 1_000_000), strict=True))
+    passed = offsets_to_pass(causes, 3, ends, TOPICS.activity_rekeyed)
 
-    assert {TOPICS.activity: activity, TOPICS.activity_rekeyed: rekeyed} == offsets_to_pass(causes, 3, ends)
+    assert dict(zip(TOPICS.sources, (activity, rekeyed, filled_in), strict=True)) == passed

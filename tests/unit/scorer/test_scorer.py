@@ -216,7 +216,7 @@ def test_a_tombstone_is_skipped(scorer, value):
     """R25: an empty value is no event and no fault; it is counted."""
     effects = handle(scorer, [record(value)])
 
-    assert (1, [], {}) == (effects.counts.skipped, effects.dead_letters, effects.states)
+    assert (1, [], {}) == (effects.counts["live"].skipped, effects.dead_letters, effects.states)
 
 
 class PackWithABug(CompiledPack):
@@ -236,8 +236,8 @@ def test_a_bug_of_ours_costs_one_record():
 
     assert [b"internal_error"] == [dict(dead.headers)["pql-dlq-reason"] for dead in effects.dead_letters]
     assert 1 == len(effects.changes)
-    assert "ZeroDivisionError" in effects.counts.bugs[0]
-    assert "secret@boom" not in effects.counts.bugs[0]
+    assert "ZeroDivisionError" in effects.bugs[0]
+    assert "secret@boom" not in effects.bugs[0]
 
 
 def test_every_record_of_a_batch_is_accounted_for(scorer):
@@ -251,7 +251,7 @@ def test_every_record_of_a_batch_is_accounted_for(scorer):
         record(native_json("unheard of", event_id="e4"), offset=4),
     ]
 
-    counts = handle(scorer, batch).counts
+    counts = handle(scorer, batch).counts["live"]
 
     assert (5, 2, 1, 1, 1) == (
         len(batch),
@@ -283,7 +283,7 @@ def test_headers_without_a_value_are_carried_along(scorer):
 
     assert headers == list(dead[0].headers)[:3]
     assert headers == list(forwarded[0].headers)[:3]
-    assert 1 == scored.counts.accepted["b"]
+    assert 1 == scored.counts["live"].accepted["b"]
 
 
 def identify(offset: int = 0, lead_id: str = "u1", **given) -> Record:
@@ -330,7 +330,7 @@ def test_contact_data_is_asked_for_where_an_event_has_some(scorer):
     ]
     effects = scorer.score(Batch(TOPICS.activity, home("u1"), batch), {}.get, {}, known)
 
-    assert ({}, 2) == (effects.profiles, effects.counts.accepted.total())
+    assert ({}, 2) == (effects.profiles, effects.counts["live"].accepted.total())
 
 
 def test_contact_data_that_cannot_be_had_stops_the_worker(scorer):

@@ -23,6 +23,12 @@ CONTRACT = {
         "max.message.bytes": 3 * MIB,
         "message.timestamp.type": "LogAppendTime",
     },
+    "product-activity-backfill": {
+        "cleanup.policy": "delete",
+        "retention.ms": 30 * DAY_MS,
+        "max.message.bytes": 2 * MIB,
+        "message.timestamp.type": "LogAppendTime",
+    },
     "product-activity-dlq": {
         "cleanup.policy": "delete",
         "retention.ms": 30 * DAY_MS,
@@ -42,7 +48,13 @@ CONTRACT = {
 # Of each sink.
 SINK_CONTRACT = {"cleanup.policy": "delete", "retention.ms": 30 * DAY_MS, "max.message.bytes": 2 * MIB}
 
-PII = {"product-activity", "product-activity-rekeyed", "product-activity-dlq", "lead-profiles"}
+PII = {
+    "product-activity",
+    "product-activity-rekeyed",
+    "product-activity-backfill",
+    "product-activity-dlq",
+    "lead-profiles",
+}
 
 WRONG_FILES = {
     "no YAML": "a: b: c",
