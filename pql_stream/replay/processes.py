@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, MutableSequence
-from contextlib import suppress
-from multiprocessing import connection, get_context, reduction
+from collections.abc import Callable, Iterator, MutableSequence
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, get_context, reduction, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -62,7 +62,8 @@ def run_shares(job: Job, workspace: Workspace, goes_on: GoesOn) -> list[Checkpoi
             told = (bytes_read, records, stop)
             args = (job, share, workspace.share(index), told, answer, _Lock(workspace.lock))
             crew[answers] = context.Process(target=_work, args=args, daemon=True)
-            crew[answers].start()
+            with _without_interrupts():
+                crew[answers].start()
             answer.close()
         return _awaited(crew, lambda: goes_on(sum(bytes_read) // count, sum(records) // count), stop)
     finally:
@@ -71,6 +72,21 @@ def run_shares(job: Job, workspace: Workspace, goes_on: GoesOn) -> list[Checkpoi
         for answers, process in crew.items():
             process.join()
             answers.close()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """
+    Processes that are started here never hear Ctrl-C, which goes to all of a terminal: the first one tells the others.
+
+    What is blocked stays so in them from their first moment on; here it comes after this.
+    """
+    resource_tracker.ensure_running()  # the first start would do it, and unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _awaited(crew: dict[Connection, SpawnProcess], goes_on: Callable[[], bool], stop: _Flag) -> list[Checkpoint]:
@@ -113,8 +129,6 @@ def _work(
     _lock: _Lock,
 ) -> None:
     """What one process does; it ends by itself when the one that started it is gone."""
-    # Ctrl-C goes to all processes of a terminal: the first one tells the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     all_bytes, all_records, stop = told
     parent = os.getppid()
 

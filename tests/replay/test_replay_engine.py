@@ -48,7 +48,9 @@ def expected(events, tmp_path_factory) -> dict[str, bytes]:
 
 
 def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    with suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 def test_the_population_is_worth_it(expected):
@@ -156,6 +158,20 @@ def test_killed_at_any_moment(events, expected, tmp_path):
 
     assert 6 == killed
     assert expected == files_in(tmp_path / "out")
+
+
+def test_ctrl_c_is_for_the_first_process(events, expected, tmp_path):
+    """A terminal sends it to all of them: whichever moment it comes at, none dies of it with a traceback."""
+    command = [sys.executable, "-m", "tests.replay.replays", str(tmp_path), "2", *map(str, events)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        for _ in process.stdout:
+            for child in children_of(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGINT)
+        stderr = process.stderr.read()
+
+    assert (0, b"") == (process.returncode, stderr)
+    assert expected == files_in(tmp_path)
 
 
 def other_events(job: dict) -> None:
