@@ -97,17 +97,19 @@ def test_values_that_json_lacks_are_what_they_mean(tmp_path):
     """
     Decimals are numbers, times in properties are texts, and further columns are further fields.
     """
+    counts = pa.array([[(1, 2.5)], None], pa.map_(pa.int64(), pa.float64()))
     nested = pa.array([{"revenue": Decimal("10.50"), "seats": Decimal("7.00"), "at": JAN_5_MS * 1_000_000 + 7}] * 2)
     kind = pa.struct(
         [("revenue", pa.decimal128(9, 2)), ("seats", pa.decimal128(9, 2)), ("at", pa.timestamp("ns", "UTC"))]
     )
     received = pa.array([JAN_5_MS, None], pa.timestamp("ms", "UTC"))
     times = [JAN_5_MS, JAN_5_MS]
-    columns = NATIVE | {"occurred_at": times, "received_at": received, "raw": [b"\xff", b""]}
+    columns = NATIVE | {"occurred_at": times, "received_at": received, "raw": [b"\xff", b""], "counts": counts}
     path = written(tmp_path / "events", columns | {"properties": nested.cast(kind)})
     fields = orjson.loads(records_of(ParquetRows(path))[0].value)
 
     assert {"revenue": 10.5, "seats": 7, "at": "2026-01-05T10:00:00+00:00"} == fields["properties"]
+    assert {"1": 2.5} == fields["counts"]
     assert (JAN_5_MS, JAN_5_MS, r"\xff") == (fields["occurred_at"], fields["received_at"], fields["raw"])
 
 

@@ -75,7 +75,7 @@ class RangeReader:
                 continue
             topic, partition, offset, value = message.topic(), message.partition(), message.offset(), message.value()
             number = numbers[topic, partition]  # type: ignore[index] # a record has a place
-            if not nexts[number] <= offset < limits[number]:  # type: ignore[operator] # as above
+            if offset >= limits[number]:  # type: ignore[operator] # as above
                 self._pass_over(number, offset)  # type: ignore[arg-type] # as above
                 continue
             nexts[number] = offset + 1  # type: ignore[operator] # as above

@@ -138,7 +138,7 @@ def test_reading_goes_on_behind_any_chunk(place):
     """
     place.write(*[(number % 3, 1_000 - number % 17, b"%d" % number) for number in range(40)])
     count = 2 * CHUNK_RECORDS + 500
-    producer = Producer({"bootstrap.servers": place.broker.bootstrap, "linger.ms": 50})
+    producer = Producer({"bootstrap.servers": place.broker.bootstrap, "linger.ms": 50, "log_level": 0})
     for number in range(count):
         producer.produce(TOPIC, b"%d" % number, None, number % 3, timestamp=START_MS + 2_000 + number // 7)
     producer.flush(10)
@@ -172,7 +172,7 @@ def test_a_partition_that_is_far_ahead_waits(place):
     """
     What one partition has to wait with for another is bounded, and nothing is lost or read twice by that.
     """
-    producer = Producer({"bootstrap.servers": place.broker.bootstrap, "linger.ms": 50})
+    producer = Producer({"bootstrap.servers": place.broker.bootstrap, "linger.ms": 50, "log_level": 0})
     for number in range(3_000):
         for partition in (0, 1):
             after_ms = number if partition == 0 else 10_000 + number
