@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     canary_every_s: int = Field(
         default=0,
         ge=0,
+        le=300,  # PqlCanaryLost looks back ten minutes
         validation_alias="PQL_CANARY_EVERY_S",
         description="seconds between two events of the canary, a lead that is nobody; 0 sends none, 60 is usual",
     )

@@ -113,6 +113,15 @@ def test_an_announced_backfill_goes_its_ways_whole():
     assert record == decode_delivery(out.value).record
 
 
+def test_what_became_of_each_record_adds_up():
+    """For the metrics: routed, unrouted, skipped, failed."""
+    records = published(CHANGED, CHANGED | {"mode": "backfill"}, b"", CHANGED)
+
+    assert {"routed": 2, "unrouted": 1, "skipped": 1, "failed": 0} == dispatch("score-changed", records, ROUTES).counts(
+        len(records)
+    )
+
+
 def test_a_qualification_needs_its_id():
     """Without it repeats could not be told apart."""
     dispatched = dispatch("pql-qualified", published(QUALIFIED | {"qualification_id": None}), ROUTES)

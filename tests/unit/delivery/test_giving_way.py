@@ -125,6 +125,27 @@ def test_who_waits_on_purpose_says_so_and_who_works_does_not():
     assert {5: False, 100: True} == seen
 
 
+def test_a_long_batch_shows_that_it_goes_on():
+    """Who looks for stalls sees a step for each round, and none while a call hangs."""
+    world = World(settings=DeliverySettings(calls_max=1))
+    world.sink.seconds = 100.0
+    seen = []
+
+    async def play() -> None:
+        deliverer = world.deliverer()
+        world.add(*(delivery(number) for number in range(1, 4)))
+        task = asyncio.create_task(deliverer.handle(Batch(TOPICS.deliveries, world.main), asyncio.Event()))
+        for after_s in (50, 20, 100):
+            await asyncio.sleep(after_s)
+            seen.append(deliverer.steps(TOPICS.deliveries, 0))
+        await task
+
+    run(play())
+    first, hanging, later = seen
+
+    assert first == hanging < later
+
+
 def test_a_cancelled_batch_leaves_no_call_behind():
     """The agent is cancelled: the call is cancelled with it, and the ledger says that it was under way."""
     world = World()
