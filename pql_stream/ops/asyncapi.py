@@ -25,6 +25,7 @@ from pql_stream.stream.names import (
     LEADS_CHANGELOG,
     PQL_QUALIFIED,
     PRODUCT_ACTIVITY,
+    PRODUCT_ACTIVITY_BACKFILL,
     PRODUCT_ACTIVITY_DLQ,
     PRODUCT_ACTIVITY_REKEYED,
     SCORE_CHANGED,
@@ -58,6 +59,7 @@ _SCORE, _DELIVER = APP_ID, DELIVER_APP_ID
 
 TRAFFIC: Mapping[str, Traffic] = {
     PRODUCT_ACTIVITY: Traffic(_EVENTS, ((_SCORE, "receive"),)),
+    PRODUCT_ACTIVITY_BACKFILL: Traffic(_EVENTS, ((_SCORE, "receive"),)),
     PRODUCT_ACTIVITY_REKEYED: Traffic(_REKEYED, ((_SCORE, "send"), (_SCORE, "receive"))),
     PRODUCT_ACTIVITY_DLQ: Traffic(("deadLetter",), ((_SCORE, "send"),)),
     SCORE_CHANGED: Traffic(("scoreChanged",), ((_SCORE, "send"), (_DELIVER, "receive"))),
