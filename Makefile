@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test proof soak check bench coverage format schemas lock clean
+.PHONY: setup demo test proof soak check bench coverage format schemas settings-table lock clean
 
 setup: $(READY)
 
@@ -52,6 +52,10 @@ format: $(READY)
 # What tests/contract holds against the models.
 schemas: $(READY)
 	$(BIN)/python -m pql_stream.wire.schemas schemas
+
+# What tests/unit/ops_settings holds against the model.
+settings-table: $(READY)
+	$(BIN)/python -m pql_stream.ops.settings_table README.md
 
 # The pinned sets, with hashes and without addresses.
 lock: $(READY)
