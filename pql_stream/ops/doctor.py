@@ -141,9 +141,10 @@ def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple
         shape = read_shape(settings.kafka_client_config(), settings.topic_prefix, sinks)
     except PqlError as exc:
         yield _failed("kafka", exc)
-        if isinstance(exc, BrokerError) and not isinstance(exc, BrokerAway):
+        answers = isinstance(exc, BrokerError) and not isinstance(exc, BrokerAway)
+        if answers:
             yield _finding("broker", lambda: _broker(settings))
-        for subject in ("clock", "topics", "state"):
+        for subject in ("clock", "topics", "state") if answers else ("broker", "clock", "topics", "state"):
             yield Finding(subject, "skipped", "without the above")
         return
     yield Finding("kafka", "ok", f"{settings.bootstrap_servers}: {shape.partitions} partitions of every topic by lead")
