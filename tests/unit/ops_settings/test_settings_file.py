@@ -125,6 +125,22 @@ def test_values_of_the_file_keep_the_rules_of_settings(file):
     ] == sorted(problem[: problem.index(" ", problem.rindex(": ", 0, 60) + 2)] for problem in problems)
 
 
+def test_what_cannot_be_had_is_not_called_missing(file):
+    """
+    A login with two parts of no use has two problems; a password of the file does not stand in for one that was meant.
+    """
+    file(
+        '[settings]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nsasl_username = 3\n'
+        'sasl_password = { env = "MINE" }\n'
+    )
+    problems = problems_of({"KAFKA_SASL_PASSWORD_FILE": "/nowhere", "MINE": "hidden"})
+
+    assert [
+        "KAFKA_SASL_PASSWORD_FILE='/nowhere': No such file or directory",
+        "pql.toml: line 4: settings.sasl_username: must be a valid string",
+    ] == sorted(problems)
+
+
 def test_settings_that_are_no_table(file):
     """
     The section is told as every other one of the wrong kind is.
