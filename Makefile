@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test proof soak check bench coverage format schemas dashboards lock image release clean
+.PHONY: setup demo test proof soak check bench coverage format schemas dashboards settings-table lock image release clean
 
 setup: $(READY)
 
@@ -63,7 +63,10 @@ schemas: $(READY)
 dashboards: $(READY)
 	$(BIN)/python -m deploy.grafana.source
 
-# The pinned sets, with hashes and without addresses.
+# What tests/unit/ops_settings holds against the model.
+settings-table: $(READY)
+	$(BIN)/python -m pql_stream.ops.settings_table README.md
+
 # The pinned sets, with hashes and without addresses: what runs, what we work with, and what builds the image's wheel.
 # What is pinned stays as long as it fits; make lock UPGRADE=--upgrade takes the newest that do.
 LOCKED ?= .

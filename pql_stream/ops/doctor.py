@@ -16,8 +16,10 @@ from typing import Literal
 from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.delivery.redis_connection import RedisConnection
 from pql_stream.delivery.redis_ledger import RedisLedger
-from pql_stream.errors import BrokerError, InvalidState, PqlError
+from pql_stream.errors import BrokerAway, BrokerError, InvalidState, LedgerAway, PqlError
+from pql_stream.ops.broker_facts import PROVEN_MAJOR, read_release, records_ahead
 from pql_stream.ops.brokers.jars import find_java, find_maven
+from pql_stream.ops.connecting import connection_of
 from pql_stream.ops.delivery.checks import check_sinks
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
 from pql_stream.ops.delivery.sinks import open_sinks
@@ -29,10 +31,12 @@ from pql_stream.ops.preflight import (
     is_state_claimed,
     read_shape,
 )
+from pql_stream.ops.redis_facts import read_redis_facts
 from pql_stream.ops.settings import Settings
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
-from pql_stream.stream.names import APP_ID, prefixed
+from pql_stream.ops.wheels import check_wheels
+from pql_stream.stream.names import APP_ID, PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, prefixed
 from pql_stream.wire.packs import load_pack
 
 DISK_FREE_BYTES_MIN = 1 << 30
@@ -63,6 +67,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """
     yield _finding("python", _python)
     yield _finding("packages", _packages)
+    yield _finding("wheels", check_wheels)
     yield _finding("java", _java)
     pack: CompiledPack | None = None
     try:
@@ -103,17 +108,32 @@ def _examine_delivery(settings: Settings, config: DeliveryConfig) -> Iterator[Fi
 
 
 def _redis(settings: Settings) -> str:
-    """The ledger answers; a read, under our own prefix."""
+    """The ledger answers, and this Redis keeps what it is given; reads, under our own prefix."""
     redis = RedisConnection(settings.require_redis_url())
 
-    async def ask() -> None:
+    async def ask() -> str:
         try:
             await RedisLedger(redis, prefix=settings.topic_prefix, sink="doctor").repeats()
+            text = f"{redis.address}: it answers, and runs our scripts"
+            try:
+                facts = await read_redis_facts(redis)
+            except LedgerAway as exc:
+                raise _Doubt(
+                    f"{text}; how it is set up it does not tell",
+                    why=exc.why,
+                    what_to_do="see that maxmemory-policy is noeviction and appendonly is yes",
+                ) from exc
         finally:
             await redis.close()
+        text = f"{text}; {facts.product}"
+        if doubts := list(facts.doubts()):
+            raise _Doubt(
+                "\n".join([text, *(doubt for doubt, _ in doubts)]),
+                what_to_do="\n".join(what_to_do for _, what_to_do in doubts),
+            )
+        return f"{text}, noeviction, appendonly, clock {facts.skew_s * 1000:+.0f} ms from ours"
 
-    asyncio.run(ask())
-    return f"{redis.address}: it answers, and runs our scripts"
+    return asyncio.run(ask())
 
 
 def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple[str, ...]) -> Iterator[Finding]:
@@ -121,15 +141,51 @@ def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple
         shape = read_shape(settings.kafka_client_config(), settings.topic_prefix, sinks)
     except PqlError as exc:
         yield _failed("kafka", exc)
-        yield Finding("topics", "skipped", "without the above")
-        yield Finding("state", "skipped", "without the above")
+        answers = isinstance(exc, BrokerError) and not isinstance(exc, BrokerAway)
+        if answers:
+            yield _finding("broker", lambda: _broker(settings))
+        for subject in ("clock", "topics", "state") if answers else ("broker", "clock", "topics", "state"):
+            yield Finding(subject, "skipped", "without the above")
         return
     yield Finding("kafka", "ok", f"{settings.bootstrap_servers}: {shape.partitions} partitions of every topic by lead")
+    yield _finding("broker", lambda: _broker(settings))
+    yield _finding("clock", lambda: _clock(settings, shape))
     yield _finding("topics", lambda: _topics(settings, sinks))
     if pack is None:
         yield Finding("state", "skipped", "without a pack")
     else:
         yield _finding("state", lambda: _state(settings, pack, shape))
+
+
+def _broker(settings: Settings) -> str:
+    try:
+        release = asyncio.run(read_release(connection_of(settings)))
+    except BrokerError as exc:
+        raise _Doubt(exc.what, why=exc.why, what_to_do=exc.what_to_do) from exc
+    text = f"it speaks as Kafka {release} or newer does"
+    if int(release.split(".")[0]) < PROVEN_MAJOR:
+        raise _Doubt(
+            text, what_to_do=f"this version is proven with Kafka {PROVEN_MAJOR}; update the brokers if you can"
+        )
+    return text
+
+
+def _clock(settings: Settings, shape: ClusterShape) -> str:
+    """Kafka tells nobody its time, and we write nothing to find out; but no record can be of the future."""
+    topics = [prefixed(name, settings.topic_prefix) for name in (PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED)]
+    cluster = TopicCluster(settings.kafka_client_config())
+    try:
+        newest_ms = cluster.newest_ms(dict.fromkeys(topics, shape.partitions))
+    except BrokerError as exc:
+        raise _Doubt(exc.what, why=exc.why, what_to_do="see that brokers and workers keep their time by NTP") from exc
+    for topic, ahead_s in records_ahead(newest_ms):
+        raise _Doubt(
+            f"the newest record of {topic} is of {ahead_s:.0f} s from now",
+            why="the clock of its producer, or of the broker, is ahead of this machine's",
+            what_to_do="let producers, brokers and workers keep their time by NTP: latencies and bad_time go by it",
+        )
+    found = "no record of the input is of the future" if newest_ms else "the input has no records"
+    return f"{found}; Kafka itself does not tell its time"
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

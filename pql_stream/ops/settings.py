@@ -1,8 +1,9 @@
 """
-What the environment asks of us: every setting, its default, and the rules it must keep.
+What an operator can ask of us: every setting, its default, and the rules it must keep.
 
-The environment is read by `load_settings` and nowhere else; building a `Settings` reads nothing. A setting
-given as a flag goes the same way and meets the same rules: `load_settings({**os.environ, "PQL_PACK": pack})`.
+The environment and the table `[settings]` of the settings file are read by `read_settings` and nowhere else; building a
+`Settings` reads nothing. A setting given as a flag goes the same way and meets the same rules:
+`load_settings({**os.environ, "PQL_PACK": pack})`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pql_stream.errors import InvalidSettings
-from pql_stream.ops.secret_files import secret_in, why_unreadable
 from pql_stream.ops.settings_rules import (
     check_bootstrap_servers,
     check_data_dir,
@@ -31,9 +31,14 @@ from pql_stream.ops.settings_rules import (
     unknown_names,
     upper,
 )
-
-SECRET_NAMES = frozenset({"KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD", "REDIS_URL"})
-"""Each can be given as `<name>_FILE` instead, a file with the value: Docker and Kubernetes mount such."""
+from pql_stream.ops.settings_sources import (
+    Given,
+    SettingsReading,
+    read_environment,
+    read_settings_table,
+    secret_names,
+    settings_file,
+)
 
 OTHERS_NAMES = frozenset({"PQL_TEST_BOOTSTRAP_SERVERS", "PQL_TEST_REDIS_URL", "PQL_KAFKA_CACHE"})
 """Names with our prefix that are no settings of a worker: the tests and the local broker read them."""
@@ -42,7 +47,6 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
-Source = Literal["environment", "file", "default"]
 
 
 class Settings(BaseSettings):
@@ -125,7 +129,7 @@ class Settings(BaseSettings):
     config_file: FilePath | None = Field(
         default=None,
         validation_alias="PQL_CONFIG",
-        description="file with sinks and routes; without it ./pql.toml, if that is there",
+        description="file with settings, sinks and routes; without it ./pql.toml, if that is there",
     )
     redis_url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = Field(
         default=None,
@@ -300,71 +304,52 @@ class Settings(BaseSettings):
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
-    Read *environ* (the process's, unless given). A blank value counts as not given.
+    The settings of *environ* (the process's, unless given) over those of the settings file.
 
     Raises:
-        InvalidSettings: `why` has every problem, one a line, and no secret.
+        InvalidSettings: `why` has every problem, one a line, and no secret; or the file cannot be read.
     """
-    given, problems = _given(os.environ if environ is None else environ)
-    problems += check_together(given)
-    source = EnvSettingsSource(Settings)
-    source.env_vars = given
+    return read_settings(os.environ if environ is None else environ).require()
+
+
+def read_settings(environ: Mapping[str, str]) -> SettingsReading:
+    """
+    Read *environ*, and the file that it names. A blank value counts as not given.
+
+    Raises:
+        InvalidSettings: nothing is wrong but that the file cannot be read, or is no TOML.
+    """
+    file, secrets = settings_file(environ), secret_names(Settings)
+    given, unreadable = read_environment(environ, Settings), None
+    if file is not None:
+        try:
+            given = given.over(read_settings_table(file, environ, Settings))
+        except InvalidSettings as exc:
+            file, unreadable = None, exc
+    known = {*Settings.names(), *(f"{name}_FILE" for name in secrets)}
+    present = {name: text for name, text in environ.items() if text.strip()}
+    problems = [*unknown_names(present, known=known, ignored=OTHERS_NAMES), *given.problems]
+    problems += check_together({**dict.fromkeys(given.unusable, ""), **given.texts})
+    source, settings = EnvSettingsSource(Settings), None
+    source.env_vars = given.texts
     try:
         settings = Settings(**source())
     except ValidationError as exc:
-        problems += _problems_of(exc, given)
-    if problems:
-        count = f"{len(problems)} settings" if len(problems) > 1 else "a setting"
-        raise InvalidSettings(
-            f"{count} cannot be used",
-            why="\n".join(problems),
-            what_to_do="mend the environment; `pql-stream config check` tells what is left",
-        )
-    return settings
+        problems += _problems_of(exc, given, secrets)
+    if unreadable is not None:
+        if not problems:
+            raise unreadable
+        problems.append(f"{unreadable.what}: {unreadable.why}")
+    return SettingsReading(None if problems else settings, tuple(problems), given, file)
 
 
-def source_of(name: str, environ: Mapping[str, str]) -> Source:
-    """Where the value of the setting *name* comes from."""
-    if environ.get(name, "").strip():
-        return "environment"
-    if name in SECRET_NAMES and environ.get(f"{name}_FILE", "").strip():
-        return "file"
-    return "default"
-
-
-def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The settings in *environ* with the secrets' files read, and what is wrong with the names and files."""
-    known = {*Settings.names(), *(f"{name}_FILE" for name in SECRET_NAMES)}
-    present = {name: text for name, text in environ.items() if text.strip()}
-    problems = unknown_names(present, known=known, ignored=OTHERS_NAMES)
-    # Blanks around a password may belong to it.
-    given = {
-        name: present[name] if name in SECRET_NAMES else present[name].strip()
-        for name in Settings.names()
-        if name in present
-    }
-    for name in sorted(SECRET_NAMES):
-        path = present.get(f"{name}_FILE")
-        if path is None:
-            continue
-        if name in given:
-            problems.append(f"{name} and {name}_FILE are both set: keep one")
-            continue
-        try:
-            given[name] = secret_in(Path(path.strip()))
-        except (OSError, ValueError) as exc:
-            given[name] = ""  # given, but not to be had: no complaint that it is missing
-            problems.append(f"{name}_FILE={path.strip()!r}: {why_unreadable(exc)}")
-    return given, problems
-
-
-def _problems_of(exc: ValidationError, given: Mapping[str, str]) -> list[str]:
+def _problems_of(exc: ValidationError, given: Given, secrets: frozenset[str]) -> list[str]:
     problems = []
     for error in exc.errors(include_url=False, include_context=False, include_input=False):
         name = str(error["loc"][0])
         message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        shown = name if name in SECRET_NAMES else f"{name}={given[name]!r}"
-        problems.append(f"{shown}: {message}")
+        label = given.origins[name].label
+        problems.append(f"{label}: {message}" if name in secrets else f"{label}={given.texts[name]!r}: {message}")
     return problems
 
 

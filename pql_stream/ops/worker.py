@@ -7,22 +7,25 @@ import gc
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 import pql_stream
-from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.packs import CompiledPack, ModelPack, compile_pack
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.canary import check_pack
 from pql_stream.ops.delivery.app import delivering
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
+from pql_stream.ops.delivery.reloading import Loaded, Reloader
 from pql_stream.ops.health import WorkerHealth
 from pql_stream.ops.http import HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
+from pql_stream.ops.metrics.reloading import ReloadMeter
 from pql_stream.ops.scoring import scoring
-from pql_stream.ops.settings import Settings
+from pql_stream.ops.settings import Settings, load_settings
 from pql_stream.ops.watching import WatchedApp, unwatch, watch
 from pql_stream.wire.packs import load_pack
 
@@ -47,6 +50,8 @@ AppName = Literal["score", "deliver"]
 def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
     """
     Score and deliver until SIGTERM or SIGINT; a batch in work is finished, committed, and the group left.
+
+    SIGHUP: routes and templates are read anew.
 
     *only* names the apps to run; without, it scores, and delivers where the settings file names sinks.
 
@@ -78,6 +83,9 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hung_up = asyncio.Event()
+    # At once: until somebody handles it, it ends the process.
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set if "deliver" in names else _nothing_to_reload)
     page, health = MetricsPage(), WorkerHealth(stop.is_set)
     async with AsyncExitStack() as stack:
         # Before the cluster is looked for: whoever waits for it is alive, and can say so.
@@ -99,6 +107,9 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         if "deliver" in names and (sending := await delivering(settings, config, page, stop)) is not None:
             stack.push_async_callback(sending.close)
             apps.append(sending.watched)
+            read, meter = partial(_load, pack.pack), ReloadMeter(page.registry)
+            reloader = Reloader(Loaded(settings, config), read, sending.app, meter)
+            stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
         if len(apps) == len(names):
             health.watch(
                 {watched.name: watched.app for watched in apps},
@@ -109,6 +120,16 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
             log.info("worker_starting", version=pql_stream.__version__, http=address)
             await _run_watched(apps, stop)
     log.info("worker_stopped")
+
+
+def _load(pack: ModelPack) -> Loaded:
+    """What environment and file say now; the pack is the one that the worker was started with."""
+    settings = load_settings()
+    return Loaded(settings, load_config(settings, pack))
+
+
+def _nothing_to_reload() -> None:
+    log.info("config_reload_ignored", reason="this worker does not deliver, so it has no routes and no templates")
 
 
 async def _run_watched(apps: Sequence[WatchedApp], stop: asyncio.Event) -> None:

@@ -121,6 +121,15 @@ class Templates:
             self._loaded[key] = load_template(name, kind, settings=self._settings, of=(of,))
         return self._loaded[key]
 
+    def take_over(self, other: Templates) -> None:
+        """
+        Be as *other* from the next message on.
+
+        What only this one has loaded stays: a delivery that waits names the template that its route had.
+        """
+        self._settings = other._settings
+        self._loaded |= other._loaded
+
 
 def _environment(kind: Kind, settings: TemplateSettings) -> ImmutableSandboxedEnvironment:
     directories = [SHIPPED] if settings.directory is None else [settings.directory, SHIPPED]

@@ -120,6 +120,7 @@ class DeliverApp(BatchApp):
             consumer_group_instance_id=settings.instance_id,
         )
         self._settings = settings
+        self._routes = tuple(settings.routes)
         self._following = follow_profiles(self, prefixed(LEAD_PROFILES, settings.prefix), settings.partitions)
         self._outputs = _Outputs(self.writer, self.lease)
         self._progress = ProgressReporter(partitions, time.time)
@@ -167,6 +168,10 @@ class DeliverApp(BatchApp):
         """A batch ends when its slowest delivery does, and that may take a while."""
         deliverer = self._deliverers.get(tp.topic)
         return 0 if deliverer is None else deliverer.steps(tp.topic, tp.partition)
+
+    def take_routes(self, routes: tuple[Route, ...]) -> None:
+        """Use *routes*, which lead to the same sinks, from the next batch on: each batch has one set of them."""
+        self._routes = routes
 
     def _outlet(self, plan: SinkPlan, meter: DeliveryMeter) -> Outlet:
         settings = self._settings
@@ -230,7 +235,7 @@ class DeliverApp(BatchApp):
 
     async def _dispatch(self, batch: RecordBatch) -> None:
         """Write the deliveries of *batch*; a repeat of it writes the same, and the ledger knows them."""
-        dispatched = dispatch(self._kinds[batch.topic], batch.records, self._settings.routes)
+        dispatched = dispatch(self._kinds[batch.topic], batch.records, self._routes)
         for bug in dispatched.bugs:
             self._settings.log_bug(bug)
         outcomes = dispatched.counts(len(batch.records))

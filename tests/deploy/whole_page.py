@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from pql_stream.core.changes import MODES
 from pql_stream.delivery.outcomes import RefusalReason
 from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeName
 from pql_stream.ops.dead_letter_watch import Lying
@@ -11,7 +12,7 @@ from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.ops.metrics.watching import PrometheusCanaryMeter
-from pql_stream.stream.metrics import BatchReport, PackTier, PartitionId, PartitionProgress, Rejection
+from pql_stream.stream.metrics import BatchReport, ModeReport, PackTier, PartitionId, PartitionProgress, Rejection
 
 NOW_S = 1_000_000.0
 PARTITIONS = 12
@@ -27,6 +28,9 @@ def report(**parts: object) -> BatchReport:
         "topic": "product-activity",
         "records": 9,
         "seconds": {"score": 0.02, "send": 0.2, "store": 0.1},
+        "skew_s": 2.0,
+    }
+    each = {
         "accepted": {"feature_used": 4, "something_else": 1},
         "rejected": {Rejection("decode", "bad_time"): 2},
         "rekeyed": 1,
@@ -35,9 +39,10 @@ def report(**parts: object) -> BatchReport:
         "changed": {tier: 3},
         "qualified": {tier: 1},
         "event_to_score_s": {0.3: 4, 7.0: 1},
-        "skew_s": 2.0,
     }
-    return BatchReport(**(every | parts))
+    of_batch = {name: value for name, value in parts.items() if name in every}
+    of_modes = {name: value for name, value in parts.items() if name in each}
+    return BatchReport(**(every | of_batch), modes={mode: ModeReport(**(each | of_modes)) for mode in MODES})
 
 
 def whole_page() -> tuple[MetricsPage, PrometheusMeter]:

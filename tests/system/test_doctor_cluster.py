@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from confluent_kafka import Producer
@@ -63,6 +64,24 @@ def test_before_and_after_topics_apply(doctor, make_topics, topic_prefix):
     assert ("skipped", "there are no sinks") == findings_after.pop("delivery")
     assert {"ok"} == {state for state, _ in findings_after.values()}
     assert "3 partitions" in findings_after["kafka"][1]
+    assert "it speaks as Kafka 4" in findings_after["broker"][1]
+    assert "the input has no records" in findings_after["clock"][1]
+
+
+def test_a_record_of_the_future_is_a_warning(doctor, make_topics, kafka, topic_prefix):
+    """
+    Its producer's clock is an hour ahead; a worker runs, but what it measures is wrong.
+    """
+    make_topics(1)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(f"{topic_prefix}product-activity", EVENT, key=b"u1", timestamp=int((time.time() + 3600) * 1000))
+    assert producer.flush(30) == 0
+    code, findings, told = doctor()
+
+    assert 0 == code
+    assert "warning" == findings["clock"][0]
+    assert f"{topic_prefix}product-activity is of" in findings["clock"][1]
+    assert "NTP" in told
 
 
 def test_a_topic_with_another_setting_is_a_warning(doctor, make_topics, kafka, topic_prefix):

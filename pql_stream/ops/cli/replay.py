@@ -21,6 +21,7 @@ from pql_stream.replay.workspace import NAME
 from pql_stream.wire.packs import load_pack
 
 SMALL_BYTES = 64 * 1024 * 1024
+SMALL_RECORDS = 200_000
 """Up to here it takes longer to start a second process than it saves."""
 
 
@@ -52,14 +53,15 @@ def command(
     same command, run again after an interruption, goes on. Writes to no broker and reaches no destination.
     """
     pack = load_pack(pack_name)
-    source = asked.source(Files, keep=out / NAME / "topics.json")
+    source = asked.source(Files, keep=out / NAME / "source.json")
+    small = SMALL_RECORDS if asked.topics else SMALL_BYTES
     job = Job(
         source=source,
         pack=pack,
         out=out,
         cut=Cut(as_of_ms, at_ms),
         parquet=parquet,
-        processes=1 if source.is_read_once else processes or _processes_for(source),
+        processes=1 if source.is_read_once else processes or _processes_for(source, small),
     )
     with stop_asked_for() as stop_asked, progress_of(source) as tell:
 
@@ -71,9 +73,9 @@ def command(
     _report(replayed, job, as_json=as_json)
 
 
-def _processes_for(source: Source) -> int:
+def _processes_for(source: Source, small: int) -> int:
     size = source.bytes_total
-    return 1 if size is not None and size <= SMALL_BYTES else usable_cores()
+    return 1 if size is not None and size <= small else usable_cores()
 
 
 def _report(replayed: Replayed, job: Job, *, as_json: bool) -> None:

@@ -40,6 +40,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Delivering:
     """The app with what watches it, and what it works with, which `close` lets go of."""
 
+    app: DeliverApp
     watched: WatchedApp
     _sinks: tuple[OpenSink, ...]
     _redis: RedisConnection
@@ -69,7 +70,7 @@ async def delivering(
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)
     app = _make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions)
-    return Delivering(watched_delivery(settings, app, names, page, stop), sinks, redis)
+    return Delivering(app, watched_delivery(settings, app, names, page, stop), sinks, redis)
 
 
 def _make_app(

@@ -52,7 +52,7 @@ SINK_FORMS: Mapping[str, type[SinkForm]] = {
 }
 """`type` -> what its table may say."""
 
-_SECTIONS = frozenset({"sinks", "routes", "templates"})
+_SECTIONS = frozenset({"settings", "sinks", "routes", "templates"})
 
 
 def _crm_url(url: str) -> str:
@@ -127,7 +127,7 @@ class _Reader:
 
     def read(self, tables: Mapping[str, Any]) -> DeliveryConfig:
         """What *tables* say; of use only where `problems` stays empty."""
-        self.problems += [unknown(name, _SECTIONS) for name in sorted(tables.keys() - _SECTIONS)]
+        self.problems += [f"{name}: {unknown(name, _SECTIONS)}" for name in sorted(tables.keys() - _SECTIONS)]
         templates = self._templates(self._section(tables, "templates", dict) or {})
         tools = self._tools(templates)
         sinks = self._sinks(self._section(tables, "sinks", dict) or {}, tools)

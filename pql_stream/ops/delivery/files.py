@@ -1,15 +1,18 @@
-"""The settings file as TOML: where it is, its sections, and the names of its sinks. Knows no destination."""
+"""The settings file as TOML: where it is, its sections and lines, and the names of its sinks. Knows no destination."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pql_stream.errors import InvalidSettings
+from pql_stream.ops.delivery.lines import Lines
 from pql_stream.ops.delivery.names import check_sink_name
-from pql_stream.ops.settings import Settings
+
+if TYPE_CHECKING:
+    from pql_stream.ops.settings import Settings
 
 DEFAULT_FILE = Path("pql.toml")
 
@@ -48,14 +51,22 @@ def read_tables(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as exc:
-        raise unusable_file(path, [f"no TOML: {exc}"]) from exc
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        raise _unusable(path, [f"no TOML: {exc}"]) from exc
     except (OSError, ValueError) as exc:  # no permission; not UTF-8
         raise InvalidSettings(
             f"{path} cannot be read",
             why=getattr(exc, "strerror", None) or "it is not UTF-8 text",
             what_to_do="set PQL_CONFIG to a file that this user may read",
         ) from exc
+
+
+def lines_of(path: Path) -> Lines:
+    """The lines of what stands in the file; none if it cannot be read."""
+    try:
+        return Lines(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return Lines("")
 
 
 def section_of(tables: Mapping[str, Any], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
@@ -79,7 +90,11 @@ def name_problems(names: Iterable[str]) -> list[str]:
 
 
 def unusable_file(path: Path, problems: list[str]) -> InvalidSettings:
-    """All *problems* of the file at once, one a line."""
+    """All *problems* of the file at once, one a line, each with its place."""
+    return _unusable(path, list(map(lines_of(path).placed, problems)))
+
+
+def _unusable(path: Path, problems: list[str]) -> InvalidSettings:
     count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     return InvalidSettings(
         f"{path} cannot be used: {count}",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import PlainValidator, ValidationInfo
 
@@ -27,9 +27,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SecretText:
-    """A secret and where it was found; only `reveal` shows it."""
+    """A secret and where it was found, "environment" or a file's path; only `reveal` shows it."""
 
-    origin: Literal["environment", "file"]
+    origin: str
     _text: str = field(repr=False)
 
     def reveal(self) -> str:
@@ -46,7 +46,7 @@ def _read(given: object, info: ValidationInfo) -> SecretText:
         case {"file": str(path), **others} if not others:
             where = reading.directory / path
             try:
-                return SecretText("file", secret_in(where))
+                return SecretText(str(where), secret_in(where))
             except (OSError, ValueError) as exc:
                 raise ValueError(f"file {path!r}: {why_unreadable(exc)}") from None
         case str():

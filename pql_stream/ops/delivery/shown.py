@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pql_stream.core.routes import Condition, Route
 from pql_stream.ops.delivery.config import DeliveryConfig
@@ -14,15 +14,13 @@ from pql_stream.ops.delivery.secrets import SecretText
 MASK = "********"
 """Always as long, so that it does not tell the length of what it hides."""
 
-Origin = Literal["pql.toml", "environment", "file"]
-
 
 class Entry(NamedTuple):
-    """One value of the settings file, a secret's as `MASK`; *origin* is where it was found."""
+    """One value of the settings file, a secret's as `MASK`; *origin* is where it was found, "" for the file itself."""
 
     path: str
     value: str | int | float | bool
-    origin: Origin
+    origin: str = ""
 
 
 def entries(config: DeliveryConfig) -> Iterator[Entry]:
@@ -32,7 +30,7 @@ def entries(config: DeliveryConfig) -> Iterator[Entry]:
         yield from _entries(form, f"sinks.{name}")
     for route in config.routes:
         path = f"routes.{route.name}"
-        yield Entry(path, sentence(route), "pql.toml")
+        yield Entry(path, sentence(route))
         yield from _entries(route.options, f"{path}.options")
 
 
@@ -74,4 +72,4 @@ def _entries(value: Any, path: str) -> Iterator[Entry]:  # noqa: ANN401 - whatev
         case None:
             return
         case _:
-            yield Entry(path, value, "pql.toml")
+            yield Entry(path, value)

@@ -126,6 +126,26 @@ class TopicCluster:
             for at, answer in answers.items()
         }
 
+    def newest_ms(self, partitions: Mapping[str, int]) -> dict[str, int]:
+        """
+        The timestamp of the newest record of each of *partitions* (topic -> number of them) that has one.
+
+        Raises:
+            BrokerError: the cluster does not tell.
+        """
+        asked = {
+            TopicPartition(topic, partition): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call] # the client's own
+            for topic, count in partitions.items()
+            for partition in range(count)
+        }
+        answers = self._admin.list_offsets(asked, request_timeout=CONNECT_S_MAX)
+        newest: dict[str, int] = {}
+        for at, answer in answers.items():
+            at_ms = _answer(answer, f"tell the newest record of {at.topic}").timestamp
+            if at_ms >= 0:  # the partition has records
+                newest[at.topic] = max(at_ms, newest.get(at.topic, 0))
+        return newest
+
     def differences(self, declarations: Iterable[TopicDeclaration]) -> tuple[Difference, ...]:
         """
         Everything that is not as declared.

@@ -123,12 +123,15 @@ def test_the_state_of_another_pack_on_the_cluster_is_refused(refused, broker, tm
 
 
 def test_a_cluster_that_is_away_is_waited_for_and_the_wait_can_be_ended(tmp_path):
-    """It says so in its log and tries again; SIGTERM ends it with exit 0."""
+    """It says so in its log and tries again; SIGHUP, without routes to reload, changes nothing; SIGTERM: exit 0."""
     with start(tmp_path, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", PQL_LOG_FORMAT="json") as process:
         said = next(line for line in process.stderr if "broker_away" in line)
+        process.send_signal(signal.SIGHUP)
+        hung_up = next(line for line in process.stderr if "config_reload" in line)
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=WAIT_S)
 
     assert 0 == process.returncode
     assert "127.0.0.1:1" in said
+    assert "config_reload_ignored" in hung_up
     assert "Traceback" not in rest

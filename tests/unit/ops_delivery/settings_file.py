@@ -1,5 +1,6 @@
 """A settings file for a test, read against the default pack."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,12 @@ def read(directory: Path, text: str, environ: dict[str, str] | None = None) -> D
 
 
 def problems_of(directory: Path, text: str, environ: dict[str, str] | None = None) -> list[str]:
-    """What *text* is told, line by line."""
+    """What *text* is told, line by line, without the places (`test_lines` looks at those)."""
     with pytest.raises(InvalidSettings) as caught:
         read(directory, text, environ)
-    return caught.value.why.splitlines()
+    return [without_line(problem) for problem in caught.value.why.splitlines()]
+
+
+def without_line(problem: str) -> str:
+    """*problem* without `line 3: ` before it."""
+    return re.sub(r"^line [0-9]+: ", "", problem)

@@ -6,7 +6,7 @@ from settings_file import PACK, SINKS, problems_of, route
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.delivery.config import load_config
 from pql_stream.ops.delivery.files import load_sink_names
-from pql_stream.ops.settings import load_settings
+from pql_stream.ops.settings import Settings, load_settings
 
 CRM = '[sinks.crm]\ntype = "hubspot"\nservice_key = { env = "HUBSPOT" }\n'
 SLACK = '[sinks.team]\ntype = "slack"\ntoken = { env = "SLACK" }\n'
@@ -16,7 +16,7 @@ FORCE = '[sinks.force]\ntype = "salesforce"\nclient_id = "i"\n'
 
 FILES = {
     "no TOML": ("sinks = [", "no TOML: "),
-    "an unknown section": ("[sink.crm]", "'sink' is not known here; did you mean sinks?"),
+    "an unknown section": ("[sink.crm]", "sink: 'sink' is not known here; did you mean sinks?"),
     "sinks that are no table": ("sinks = 3", "sinks: write [sinks...], a table"),
     "routes that are no list": ("[routes]\nname = 'x'", "routes: write [[routes]], a list of tables"),
     "a route that is no table": ("routes = [3]", "routes[0]: is a number, not a table"),
@@ -361,9 +361,12 @@ def test_every_problem_is_told_at_once(directory):
         load_config(load_settings({"PQL_CONFIG": str(path)}), PACK, {})
 
     assert f"{path} cannot be used: 4 problems" == caught.value.what
-    assert ["'colours'", "sinks.crm.service_key:", "routes.r.where.tier:", "routes.s.sink:"] == [
-        line.split()[0] for line in caught.value.why.splitlines()
-    ]
+    assert [
+        "line 1: colours:",
+        "line 4: sinks.crm.service_key:",
+        "line 11: routes.r.where.tier:",
+        "line 16: routes.s.sink:",
+    ] == [line[: line.index(": ", 8) + 1] for line in caught.value.why.splitlines()]
     assert "mend the file; `pql-stream config check` tells what is left" == caught.value.what_to_do
 
 
@@ -381,10 +384,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
     with pytest.raises(InvalidSettings, match="a setting cannot be used"):
         load_settings({"PQL_CONFIG": str(tmp_path / "nowhere.toml")})
     (tmp_path / "pql.toml").write_bytes(b"\xff\xfe")
-    settings = load_settings({"PQL_CONFIG": str(tmp_path / "pql.toml")})
 
     with pytest.raises(InvalidSettings, match=r"pql\.toml cannot be read"):
-        load_sink_names(settings)
+        load_settings({"PQL_CONFIG": str(tmp_path / "pql.toml")})
+    with pytest.raises(InvalidSettings, match=r"pql\.toml cannot be read"):
+        load_sink_names(Settings(config_file=tmp_path / "pql.toml"))
 
 
 def test_names_of_sinks_need_no_secret(tmp_path):

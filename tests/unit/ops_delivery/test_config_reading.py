@@ -212,5 +212,5 @@ def test_all_that_sinks_can_be_told(tmp_path):
 
     assert {"crm", "force", "hook", "mail"} == {one.name for one in open_sinks(config, "")}
     assert ("sinks.mail.unsubscribe.secrets[0]", "********", "environment") in list(entries(config))
-    assert ("sinks.crm.tasks.high_from", 90.0, "pql.toml") in list(entries(config))
+    assert ("sinks.crm.tasks.high_from", 90.0, "") in list(entries(config))
     assert "hidden" not in repr(list(entries(config)))

@@ -223,13 +223,17 @@ def test_config_show_has_sinks_and_routes_without_secrets(place):
     place(SINKS + ROUTES)
     code, rows = run_json("config", "show", "--json")
 
+    def line_of(part, below=0):
+        lines = (SINKS + ROUTES).split("\n")
+        return f"pql.toml:{1 + below + next(at for at, line in enumerate(lines) if part in line)}"
+
     shown = {row["name"]: (row["value"], row["source"]) for row in rows}
     assert 0 == code
-    assert ("hubspot", "pql.toml") == shown["sinks.crm.type"]
+    assert ("hubspot", "pql.toml:3") == shown["sinks.crm.type"]
     assert ("********", "environment") == shown["sinks.crm.service_key"]
     assert ("********", "environment") == shown["sinks.hook.secrets[0]"]
-    assert ("pql-qualified to team as message", "pql.toml") == shown["routes.told"]
-    assert ("C1", "pql.toml") == shown["routes.told.options.channel"]
+    assert ("pql-qualified to team as message", line_of('name = "told"', -1)) == shown["routes.told"]
+    assert ("C1", line_of('channel = "C1"')) == shown["routes.told.options.channel"]
     for hidden in (*ENVIRON.values(), SIGNING):
         assert hidden not in run("config", "show").output
 
@@ -255,7 +259,7 @@ def test_config_check_refuses_a_bad_file(place):
     result = run("config", "check")
 
     assert isinstance(result.exception, InvalidSettings)
-    assert "sinks.crm.service_key: is missing" == result.exception.why
+    assert "line 1: sinks.crm.service_key: is missing" == result.exception.why
 
 
 def findings_of(environ):
@@ -284,7 +288,8 @@ async def test_doctor_looks_at_redis_and_at_each_sink(hubspot, tmp_path, redis_u
     without = await asyncio.to_thread(findings_of, {})
     away = await asyncio.to_thread(findings_of, {"REDIS_URL": "redis://:hidden@127.0.0.1:1"})
 
-    assert [("delivery", "ok"), ("redis", "ok"), ("sink", "failed")] == [one[:2] for one in with_redis]
+    assert [("delivery", "ok"), ("redis", "warning"), ("sink", "failed")] == [one[:2] for one in with_redis]
+    assert "appendonly is no" in with_redis[1][2]
     assert with_redis[2][2].startswith("crm: not found: no contacts property")
     assert ("redis", "failed", "no Redis is given: REDIS_URL is not set, and deliveries need a ledger") == without[1]
     assert ("redis", "failed") == away[1][:2]

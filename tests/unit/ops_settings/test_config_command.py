@@ -5,8 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from pql_stream.ops.cli import main
-from pql_stream.ops.cli.config import command
+from pql_stream.ops.cli import cli, main
 from pql_stream.ops.settings import Settings
 
 
@@ -31,7 +30,7 @@ def test_show_has_every_setting_with_its_source(environ):
     """
     environ("PQL_HTTP_PORT", "0")
 
-    rows = json.loads(CliRunner().invoke(command, ["show", "--json"]).stdout)
+    rows = json.loads(CliRunner().invoke(cli, ["config", "show", "--json"]).stdout)
 
     by_name = {row["name"]: row for row in rows}
     assert list(Settings.names()) == list(by_name)
@@ -47,7 +46,7 @@ def test_show_masks_secrets_and_their_length(environ, form):
     """
     give_login(environ, "hunter2hunter2hunter2")
 
-    output = CliRunner().invoke(command, ["show", *form]).output
+    output = CliRunner().invoke(cli, ["config", "show", *form]).output
 
     assert "hunter2" not in output
     assert 1 == output.count("********")
@@ -60,7 +59,7 @@ def test_show_as_a_table(environ):
     """
     environ("PQL_TOPIC_PREFIX", "team-")
 
-    lines = CliRunner().invoke(command, ["show"]).stdout.splitlines()
+    lines = CliRunner().invoke(cli, ["config", "show"]).stdout.splitlines()
 
     (prefix_line,) = [line for line in lines if line.startswith("PQL_TOPIC_PREFIX")]
     assert ["PQL_TOPIC_PREFIX", "team-", "environment", "put"] == prefix_line.split()[:4]
@@ -71,7 +70,7 @@ def test_check_passes_on_good_settings(environ):
     """
     Good settings: exit 0, nothing on stdout.
     """
-    result = CliRunner().invoke(command, ["check"])
+    result = CliRunner().invoke(cli, ["config", "check"])
 
     assert (0, "") == (result.exit_code, result.stdout)
 

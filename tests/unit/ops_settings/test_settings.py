@@ -6,7 +6,7 @@ import pytest
 
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.secret_files import SECRET_FILE_BYTES_MAX
-from pql_stream.ops.settings import Settings, load_settings, source_of
+from pql_stream.ops.settings import Settings, load_settings, read_settings
 
 SASL = {
     "KAFKA_BOOTSTRAP_SERVERS": "b:9093",
@@ -242,12 +242,12 @@ def test_secrets_come_from_files(tmp_path):
     environ = {name: text for name, text in SASL.items() if name != "KAFKA_SASL_PASSWORD"}
     environ["KAFKA_SASL_PASSWORD_FILE"] = str(path)
 
-    settings = load_settings(environ)
+    reading = read_settings(environ)
 
-    assert " pass word " == settings.sasl_password_text
-    assert "file" == source_of("KAFKA_SASL_PASSWORD", environ)
-    assert "environment" == source_of("KAFKA_SASL_USERNAME", environ)
-    assert "default" == source_of("PQL_PACK", environ)
+    assert " pass word " == reading.require().sasl_password_text
+    assert str(path) == reading.place_of("KAFKA_SASL_PASSWORD")
+    assert "environment" == reading.place_of("KAFKA_SASL_USERNAME")
+    assert "default" == reading.place_of("PQL_PACK")
 
 
 @pytest.mark.parametrize(
