@@ -191,6 +191,7 @@ def test_no_text_makes_redaction_slow(text):
     assert redact_text(text)
 
 
+@pytest.mark.shows_personal_data
 def test_warnings_are_logged_too(records):
     """
     Python's warnings go through the same formatter instead of raw to stderr.
