@@ -51,6 +51,7 @@ def newcomer(tmp_path: Path, own_kafka):
     """A directory with a file of events, and an environment with a broker; returns how to run something there."""
     simulated = b"".join(event.value + b"\n" for event in simulate(5))
     (tmp_path / "events.jsonl").write_bytes(a_lead_that_qualifies() + simulated)
+    (tmp_path / "old.jsonl").write_bytes(simulated)
     (tmp_path / "pql_stream").symlink_to(ROOT / "pql_stream")
     environ = {
         **os.environ,
