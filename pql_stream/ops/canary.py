@@ -92,18 +92,23 @@ def check_pack(pack: CompiledPack) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CanaryTrip:
-    """One way through the cluster that *client_config* (librdkafka's names) leads to. Blocks."""
+    """
+    One way through the cluster that *client_config* (librdkafka's names) leads to. Blocks.
+
+    *read_s_max*: how long its change is looked for, once the event is written.
+    """
 
     client_config: Mapping[str, Any]
     prefix: str
     partition: int
+    read_s_max: float = TRIP_S_MAX
 
     def go(self) -> float:
         """
         Seconds from writing the event until its change could be read.
 
         Raises:
-            BrokerError: it could not be written, or was not read in `TRIP_S_MAX`.
+            BrokerError: it could not be written, or was not read in *read_s_max*.
         """
         changes = TopicPartition(prefixed(SCORE_CHANGED, self.prefix), self.partition)
         with reading(self.client_config, changes.topic) as consumer:
@@ -112,11 +117,13 @@ class CanaryTrip:
             consumer.assign([TopicPartition(changes.topic, changes.partition, end)])
             started_at_s = time.monotonic()
             event_id = self._write()
-            while time.monotonic() - started_at_s < TRIP_S_MAX:
+            written_at_s = time.monotonic()
+            while time.monotonic() - written_at_s < self.read_s_max:
                 if _is_of(consumer.poll(1.0), event_id):
                     return time.monotonic() - started_at_s
         raise BrokerError(
-            "the canary was lost", why=f"its change was not on {changes.topic} within {TRIP_S_MAX:.0f} s of its event"
+            "the canary was lost",
+            why=f"its change was not on {changes.topic} within {self.read_s_max:.0f} s of its event",
         )
 
     def _write(self) -> str:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from pql_stream.replay.files import Line
 from score_bench import WAIT_S, ScoreBench, Stored
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from pql_stream.replay.replayer import Replayer
+from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import DELIVER_APP_ID, PQL_QUALIFIED, SCORE_CHANGED
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.testing.destinations.webhook import FakeWebhook
@@ -148,7 +148,7 @@ def points_of(events: list[tuple[str, bytes]]) -> dict[str, Any]:
     """The features and points of every lead, recomputed from the set of events."""
     replayer = Replayer(PACK)
     for number, (_, value) in enumerate(events, start=1):
-        replayer.handle(Line("events", number, value))
+        replayer.handle(Recorded("events", 0, number, value))
     return {lead_id: (state.features, state.pack.points) for lead_id, state in replayer.states.items()}
 
 

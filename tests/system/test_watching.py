@@ -83,7 +83,7 @@ def test_a_worker_is_watched(bench, promtool):
 
     assert {
         "/healthz": (200, "the worker is alive\n"),
-        "/readyz": (200, "pql-score: ready, with 8 partitions\n"),
+        "/readyz": (200, "pql-score: ready, with 12 partitions\n"),
         "/startupz": (200, "the worker has started\n"),
     } == probes
     assert 0 == code

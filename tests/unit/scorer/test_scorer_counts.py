@@ -41,7 +41,7 @@ def test_the_canary_is_no_lead():
     effects = score(*((lead, tutorial(lead), JAN_5_MS) for lead in ("u1", CANARY_LEAD_ID)))
 
     assert [b"u1", CANARY_LEAD_ID.encode()] == [change.key for change in effects.changes]
-    assert (1, 1) == (effects.counts.leads_evaluated, effects.counts.changed.total())
+    assert (1, 1) == (effects.counts["live"].leads_evaluated, effects.counts["live"].changed.total())
 
 
 @pytest.mark.parametrize(
