@@ -61,7 +61,7 @@ class ScoredOffsets(Protocol):
         """Of each partition the offset up to which all is scored."""
 
 
-class GroupOffsets:
+class CommittedOffsets:
     """The offsets that the consumer *group* has committed of *topic*; joins no group."""
 
     def __init__(self, client_config: Mapping[str, Any], group: str, topic: str, partitions: Sequence[int]) -> None:

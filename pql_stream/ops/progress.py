@@ -35,16 +35,7 @@ def chunks_with_progress(source: Source) -> Iterator[list[Recorded]]:
 @contextmanager
 def progress_of(source: Source, clock: Callable[[], float] = time.monotonic) -> Iterator[Tell]:
     """A bar that is told how much of *source* is read: with the rate, and the time that is left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[records]:,} lines"),
-        TextColumn("{task.fields[rate]:,.0f}/s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with _bar("{task.fields[records]:,} lines", "{task.fields[rate]:,.0f}/s") as progress:
         task = progress.add_task("reading", total=source.bytes_total, records=0, rate=0)
         begun: tuple[float, int] | None = None
 
@@ -62,20 +53,25 @@ def progress_of(source: Source, clock: Callable[[], float] = time.monotonic) -> 
 
 
 @contextmanager
-def progress_towards(what: str) -> Iterator[Tell]:
+def progress_towards(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for *what*; call it with how much is done, and how much there is to do."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rate]:,.0f} a second"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with _bar("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rate]:,.0f} a second") as progress:
         task = progress.add_task(what, total=0, rate=0.0)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, rate=progress.tasks[task].speed or 0.0)
 
         yield show
+
+
+def _bar(*counts: str) -> Progress:
+    """A bar with *counts*, in rich's markup, behind it; it goes when it is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        *map(TextColumn, counts),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -430,3 +430,13 @@ def _stored(message: Any) -> Stored:
 
 def _acknowledged(error: object, _message: object) -> None:
     assert error is None, f"the broker refused a record: {error}"
+
+
+@contextmanager
+def bench_on(kafka: Any, prefix: str, directory: Path, **options: Any) -> Iterator[ScoreBench]:
+    """A `ScoreBench` on the shared broker *kafka* whose topics are there as long as it is."""
+    made = ScoreBench(kafka.bootstrap, prefix, directory, **options)
+    made.create_topics()
+    yield made
+    made.close()
+    kafka.delete_topics(prefix)

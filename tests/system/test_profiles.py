@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench, Worker
+from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench, Worker, bench_on
 from score_proxy import HoldingProxy
 
 from tests.oracle.murmur2 import partition_of_lead
@@ -31,17 +31,7 @@ Facts = dict[str, Any]
 @pytest.fixture(params=MOSTLY_AT_LEAST_ONCE)
 def bench(request, kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet; under each guarantee."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee=request.param)
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
-
-
-@pytest.fixture
-def proxy(kafka) -> Iterator[HoldingProxy]:
-    """The road to the broker for a worker that is to be met between two of its steps."""
-    with HoldingProxy(kafka.bootstrap) as made:
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee=request.param) as made:
         yield made
 
 

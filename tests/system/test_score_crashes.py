@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from score_bench import ScoreBench
+from score_bench import ScoreBench, bench_on
 from score_checks import faults, repeats
 from score_expected import Run
 from score_feed import Placed, place, population, slices
@@ -31,17 +31,7 @@ SEND_AND_STORE = ("score_changed", "leads_changelog")
 @pytest.fixture
 def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS)
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
-
-
-@pytest.fixture
-def proxy(kafka) -> Iterator[HoldingProxy]:
-    """The road to the broker for a worker that is to be met between two of its steps."""
-    with HoldingProxy(kafka.bootstrap) as made:
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=PARTITIONS) as made:
         yield made
 
 

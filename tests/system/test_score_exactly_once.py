@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from score_bench import ScoreBench
+from score_bench import ScoreBench, bench_on
 from score_checks import faults_of_exactly_once
 from score_expected import Run
 from score_feed import Placed, place, population, slices
@@ -42,17 +42,7 @@ STEPS = {
 @pytest.fixture
 def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet; they will run exactly once."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee="exactly_once")
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
-
-
-@pytest.fixture
-def proxy(kafka) -> Iterator[HoldingProxy]:
-    """The road to the broker for a worker that is to be met between two of its steps."""
-    with HoldingProxy(kafka.bootstrap) as made:
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee="exactly_once") as made:
         yield made
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench
+from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench, bench_on
 from score_checks import faults
 from score_expected import Run
 
@@ -25,12 +25,9 @@ AT_MS = 1_767_571_200_000
 @pytest.fixture(params=MOSTLY_AT_LEAST_ONCE)
 def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of four partitions, and a worker."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, guarantee=request.param)
-    made.create_topics()
-    made.start(PQL_STORE="memory")
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
+    with bench_on(kafka, topic_prefix, tmp_path, guarantee=request.param) as made:
+        made.start(PQL_STORE="memory")
+        yield made
 
 
 def event(number: int, lead_id: str = "u1", **more: object) -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench
+from score_bench import MOSTLY_AT_LEAST_ONCE, ScoreBench, bench_on
 from score_checks import faults
 from score_expected import Expected, Run
 from score_feed import place, population, slices
@@ -19,11 +19,8 @@ pytestmark = pytest.mark.system
 @pytest.fixture(params=MOSTLY_AT_LEAST_ONCE)
 def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, guarantee=request.param)
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
+    with bench_on(kafka, topic_prefix, tmp_path, guarantee=request.param) as made:
+        yield made
 
 
 def counted(page: str, *labels: str) -> dict[tuple[str, ...], float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from score_bench import GUARANTEES, ScoreBench, Stored
+from score_bench import GUARANTEES, ScoreBench, Stored, bench_on
 from score_checks import faults, repeats
 from score_expected import Run
 from score_feed import place, population
@@ -24,11 +24,8 @@ pytestmark = pytest.mark.system
 @pytest.fixture(params=GUARANTEES)
 def bench(kafka, topic_prefix, tmp_path: Path, request) -> Iterator[ScoreBench]:
     """Topics of twelve partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=12, guarantee=request.param)
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=12, guarantee=request.param) as made:
+        yield made
 
 
 def test_two_workers_keep_the_promise_and_write_nothing_twice(bench):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from score_bench import GUARANTEES, ScoreBench
+from score_bench import GUARANTEES, ScoreBench, bench_on
 from score_checks import PROMISED
 from score_expected import Run
 from score_feed import place, population, slices
@@ -23,17 +23,7 @@ JOIN_GROUP = 11
 @pytest.fixture(params=GUARANTEES)
 def bench(request, kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet; under each guarantee."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee=request.param)
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
-
-
-@pytest.fixture
-def proxy(kafka) -> Iterator[HoldingProxy]:
-    """The road to the broker for a worker that is to be met between two of its steps."""
-    with HoldingProxy(kafka.bootstrap) as made:
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee=request.param) as made:
         yield made
 
 

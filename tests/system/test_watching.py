@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from score_bench import ScoreBench
+from score_bench import ScoreBench, bench_on
 from score_feed import place, population
 
 from pql_stream.ops.group_offsets import GroupReader
@@ -26,11 +26,8 @@ PARTITIONS = 4
 @pytest.fixture
 def bench(kafka, topic_prefix, tmp_path: Path) -> Iterator[ScoreBench]:
     """Topics of four partitions, and no worker yet."""
-    made = ScoreBench(kafka.bootstrap, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee="exactly_once")
-    made.create_topics()
-    yield made
-    made.close()
-    kafka.delete_topics(topic_prefix)
+    with bench_on(kafka, topic_prefix, tmp_path, partitions=PARTITIONS, guarantee="exactly_once") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import orjson
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.backfilling import (
-    GroupOffsets,
+    CommittedOffsets,
     Reached,
     fill_in,
     qualified_ends,
@@ -26,7 +26,6 @@ from pql_stream.ops.progress import progress_towards, records_with_progress
 from pql_stream.ops.replaying.options import AskedSource, source_options
 from pql_stream.ops.settings import load_settings
 from pql_stream.replay.replayer import Rejected
-from pql_stream.replay.sources.files import Files
 from pql_stream.stream.names import APP_ID, PQL_QUALIFIED, PRODUCT_ACTIVITY_BACKFILL, prefixed
 
 
@@ -55,7 +54,7 @@ def command(*, asked: AskedSource, announce: bool, no_wait: bool, stalled_s: flo
     settings = load_settings()
     client_config, prefix = settings.kafka_client_config(), settings.topic_prefix
     topic, qualified = prefixed(PRODUCT_ACTIVITY_BACKFILL, prefix), prefixed(PQL_QUALIFIED, prefix)
-    source = asked.source(Files)
+    source = asked.source()
     since = qualified_ends(client_config, qualified)
     with _Report(as_json=as_json) as report, Emitter(client_config, topic) as emitter:
         try:
@@ -75,7 +74,7 @@ def command(*, asked: AskedSource, announce: bool, no_wait: bool, stalled_s: flo
 
 
 def _wait(client_config: Mapping[str, Any], group: str, topic: str, ends: Mapping[int, int], stalled_s: float) -> None:
-    with GroupOffsets(client_config, group, topic, list(ends)) as offsets, progress_towards("scoring") as progress:
+    with CommittedOffsets(client_config, group, topic, list(ends)) as offsets, progress_towards("scoring") as progress:
         wait_until_scored(offsets, ends, progress, stalled_s=stalled_s)
 
 

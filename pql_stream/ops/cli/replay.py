@@ -16,7 +16,6 @@ from pql_stream.replay.engine import replay
 from pql_stream.replay.job import Job, Replayed
 from pql_stream.replay.processes import usable_cores
 from pql_stream.replay.source import Source
-from pql_stream.replay.sources.files import Files
 from pql_stream.replay.workspace import NAME
 from pql_stream.wire.packs import load_pack
 
@@ -53,7 +52,7 @@ def command(
     same command, run again after an interruption, goes on. Writes to no broker and reaches no destination.
     """
     pack = load_pack(pack_name)
-    source = asked.source(Files, keep=out / NAME / "source.json")
+    source = asked.source(keep=out / NAME / "source.json")
     small = SMALL_RECORDS if asked.topics else SMALL_BYTES
     job = Job(
         source=source,

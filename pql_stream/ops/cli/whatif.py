@@ -19,7 +19,6 @@ from pql_stream.ops.whatif.routes import find_routes
 from pql_stream.ops.whatif.sources import DemoEvents
 from pql_stream.ops.whatif.terminal import print_report
 from pql_stream.ops.whatif.words import counted, gate_sentence
-from pql_stream.replay.sources.files import Files
 from pql_stream.replay.whatif.comparing import Comparison
 from pql_stream.replay.whatif.gates import Limit, parse_limit
 from pql_stream.replay.whatif.report import Report, report_of
@@ -94,7 +93,7 @@ def command(
     if html_file is not None:
         _check_page(html_file, asked.files)
     comparison = Comparison(compile_pack(today), compile_pack(then), () if routes is None else routes.routes)
-    for records in chunks_with_progress(DemoEvents() if demo else asked.source(Files)):
+    for records in chunks_with_progress(DemoEvents() if demo else asked.source()):
         comparison.take_all(records)
     report = report_of(comparison, routes, max_changed=max_changed, max_new_qualified=max_new_qualified)
     if html_file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,6 +17,7 @@ from pql_stream.ops.replaying.ranges import Wanted
 from pql_stream.ops.replaying.topic_source import TopicSource
 from pql_stream.ops.settings import load_settings
 from pql_stream.replay.source import Source
+from pql_stream.replay.sources.files import Files
 from pql_stream.stream.names import PRODUCT_ACTIVITY, prefixed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,9 +58,9 @@ class AskedSource:
         """Nothing is named to read."""
         return not self.files and not self.topics
 
-    def source(self, lines: Callable[[Sequence[str]], Source], keep: Path | None = None) -> Source:
+    def source(self, keep: Path | None = None) -> Source:
         """
-        The source; *lines* makes one of files of JSON lines.
+        The source.
 
         A topic is read as far as it goes now. *keep* is a file that remembers how far that was: where it is there, and
         the same was asked, the ranges are those, so that an interrupted replay goes on with the same events.
@@ -70,7 +71,7 @@ class AskedSource:
             BrokerError: the cluster is away, or lacks a topic or the beginning.
         """
         if self.files:
-            return file_source(self.files, lines)
+            return file_source(self.files, Files)
         settings = load_settings()
         topics = tuple(dict.fromkeys(prefixed(topic, settings.topic_prefix) for topic in self.topics))
         wanted = Wanted(topics, self.partitions, self.begin, self.end)

@@ -48,7 +48,7 @@ def place(embedded_kafka: Callable[[Mapping[str, int]], EmbeddedKafka], monkeypa
 
 
 def asked(*topics: str, **given: object) -> Source:
-    return AskedSource((), topics or ("product-activity",), **given).source(lambda _: pytest.fail("no file"))
+    return AskedSource((), topics or ("product-activity",), **given).source()
 
 
 def places_of(source: Source, since: object = None) -> list[tuple[str, int, int]]:
