@@ -5,6 +5,7 @@ A test that uses `kafka`, `own_kafka` or `apache_kafka` needs a real Apache Kafk
 `@pytest.mark.system`.
 """
 
+import fcntl
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
 
 from pql_stream.errors import BrokerError
+from pql_stream.ops.brokers.class_archive import ClassArchive
 from pql_stream.ops.brokers.embedded import EmbeddedKafka
-from pql_stream.ops.brokers.jars import CACHE_VARIABLE, fetch_jars, find_java
+from pql_stream.ops.brokers.jars import CACHE_VARIABLE, cache_dir, fetch_jars, find_java
 from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.brokers.redis import EmbeddedRedis, find_server
 from pql_stream.ops.topics.cluster import TopicCluster
@@ -29,6 +31,7 @@ from pql_stream.ops.topics.declarations import load_declarations
 from tests.docker_kafka import NoDockerKafka, docker_kafka, engine_answers
 from tests.nothing_personal import MARKER, found_in_logs
 from tests.redis_space import RedisSpace, open_space
+from tests.shared_by_processes import shared_by_processes
 
 # How long an example takes is a matter of the machine.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,6 +47,19 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("KAFKA_", "PQL_", "REDIS_")) and name not in kept:
             del os.environ[name]
+    # A broker here lives for a minute: compiling its code for speed would cost more than it saves.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Begin with what waits for a cluster, so that what needs a core runs beside it, and keep a file's tests in one
+    process: they share what a module sets up.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,15 +105,19 @@ class TestKafka:
 
 
 @pytest.fixture(scope="session")
-def apache_kafka() -> None:
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> None:
     """
-    Whatever Apache Kafka needs to run here.
+    Whatever Apache Kafka needs to run here, and what makes it start quickly.
 
     Skip where there is no Java or Maven at home; fail in CI, where a skipped test would be a hole.
     """
     try:
-        find_java()
-        fetch_jars()
+        classes = ClassArchive(find_java(), fetch_jars())
+        with (cache_dir() / "classes.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not classes.exists():
+                with LocalKafka(tmp_path_factory.mktemp("classes")):
+                    pass
     except BrokerError as exc:
         notice = f"{exc.what}; {exc.why}; {exc.what_to_do}"
         if os.environ.get("CI"):
@@ -108,22 +128,28 @@ def apache_kafka() -> None:
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestKafka]:
     """
-    The real broker of this session: that of PQL_TEST_BOOTSTRAP_SERVERS, else one in a container where a Docker engine
-    answers, else one of our own from Maven's artifacts.
+    The real broker of this run, one for all its processes: that of PQL_TEST_BOOTSTRAP_SERVERS, else one in a container
+    where a Docker engine answers, else one of our own from Maven's artifacts.
     """
     given = os.environ.get(TEST_BOOTSTRAP_VARIABLE, "").strip()
     if given:
         yield TestKafka(given)
         return
-    with ExitStack() as stack:
-        if (bootstrap := _in_docker(stack)) is not None:
-            yield TestKafka(bootstrap)
-            return
-    request.getfixturevalue("apache_kafka")  # not a parameter: other brokers need no Java
-    data_dir = tmp_path_factory.mktemp("kafka")
-    with LocalKafka(data_dir) as broker:
-        yield TestKafka(broker.bootstrap)
-    shutil.rmtree(data_dir, ignore_errors=True)  # pytest keeps the last three sessions' directories
+
+    @contextmanager
+    def started() -> Iterator[str]:
+        with ExitStack() as stack:
+            if (bootstrap := _in_docker(stack)) is not None:
+                yield bootstrap
+                return
+        request.getfixturevalue("apache_kafka")  # not a parameter: other brokers need no Java
+        data_dir = tmp_path_factory.mktemp("kafka")
+        with LocalKafka(data_dir) as broker:
+            yield broker.bootstrap
+        shutil.rmtree(data_dir, ignore_errors=True)  # pytest keeps the last three sessions' directories
+
+    with shared_by_processes(tmp_path_factory.getbasetemp(), started) as bootstrap:
+        yield TestKafka(bootstrap)
 
 
 def _in_docker(stack: ExitStack) -> str | None:

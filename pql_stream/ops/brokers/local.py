@@ -22,6 +22,7 @@ from typing import Self
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.child import Child
+from pql_stream.ops.brokers.class_archive import ClassArchive
 from pql_stream.ops.brokers.jars import fetch_jars, find_java
 from pql_stream.ops.brokers.properties import (
     HOST,
@@ -36,7 +37,7 @@ START_S_MAX = 60.0
 """A start takes 2 s, 5 s after kill -9, several times that on a busy machine."""
 
 STOP_S_MAX = 30.0
-"""A stop takes half a second; after this long the broker is killed."""
+"""A stop takes half a second, that of the first broker some more (`ClassArchive`); after this long it is killed."""
 
 FORMAT_S_MAX = 60.0
 
@@ -62,6 +63,7 @@ class LocalKafka:
         self._properties_path = self.data_dir / "server.properties"
         self._settings = dict(settings or {})
         self._child: Child | None = None
+        self._classes: ClassArchive | None = None
         self.port, self._controller_port = self._choose_ports(port)
 
     @property
@@ -88,9 +90,11 @@ class LocalKafka:
         java, jars = find_java(), fetch_jars()
         logging = f"-Dlog4j2.configurationFile={self.data_dir / 'log4j2.xml'}"
         java_command = [java, logging, "-XX:+UseSerialGC", "-cp", str(jars / "*")]
-        self._prepare(java_command)
+        self._classes = ClassArchive(java, jars)
+        self._prepare([*java_command, *self._classes.options()])
         with ExitStack() as unfinished:
             unfinished.callback(self.kill)  # also after a Ctrl-C in the middle of it
+            java_command += self._classes.broker_options()
             command = [*java_command, "-Xms512m", "-Xmx512m", "kafka.Kafka", str(self._properties_path)]
             self._child = Child(command, self.log_path)
             self._wait_until_ready(self._child)
@@ -102,6 +106,8 @@ class LocalKafka:
         if self._child is not None:
             self._child.stop(STOP_S_MAX)
             self._child = None
+        if self._classes is not None:
+            self._classes.keep()
 
     def kill(self) -> None:
         """End the broker by kill -9: it closes nothing, and what it wrote is kept by the operating system."""
