@@ -19,10 +19,10 @@ demo: $(READY)
 
 # All but the further cases of what is shown already; those are in make proof.
 test: $(READY)
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile -m "not proof"
+	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m "not proof"
 
 proof: $(READY)
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile -m proof
+	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m proof
 
 # Seeded fault runs on a real Apache Kafka: make soak N=200, or one seed again: make soak SEED=17.
 N ?= 200

@@ -52,14 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Begin with what waits for a cluster, so that what needs a core runs beside it, and keep a file's tests in one
-    process: they share what a module sets up.
-    """
+    """Begin with what waits for a cluster most of its time, so that what needs a core runs beside it."""
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,25 +7,22 @@ import gc
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 import pql_stream
-from pql_stream.core.packs import CompiledPack, ModelPack, compile_pack
+from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.canary import check_pack
-from pql_stream.ops.delivery.app import delivering
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
-from pql_stream.ops.delivery.reloading import Loaded, Reloader
 from pql_stream.ops.health import WorkerHealth
 from pql_stream.ops.http import HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.reloading import ReloadMeter
 from pql_stream.ops.scoring import scoring
-from pql_stream.ops.settings import Settings, load_settings
+from pql_stream.ops.settings import Settings
 from pql_stream.ops.watching import WatchedApp, unwatch, watch
 from pql_stream.wire.packs import load_pack
 
@@ -104,12 +101,16 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         apps: list[WatchedApp] = []
         if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
             apps.append(scores)
-        if "deliver" in names and (sending := await delivering(settings, config, page, stop)) is not None:
-            stack.push_async_callback(sending.close)
-            apps.append(sending.watched)
-            read, meter = partial(_load, pack.pack), ReloadMeter(page.registry)
-            reloader = Reloader(Loaded(settings, config), read, sending.app, meter)
-            stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
+        if "deliver" in names:
+            # Bring Redis and the client of every destination: who only scores starts in less time without them.
+            from pql_stream.ops.delivery.app import delivering  # noqa: PLC0415
+            from pql_stream.ops.delivery.reloading import Reloader, loading  # noqa: PLC0415
+
+            if (sending := await delivering(settings, config, page, stop)) is not None:
+                stack.push_async_callback(sending.close)
+                apps.append(sending.watched)
+                reloader = Reloader(*loading(settings, config, pack.pack), sending.app, ReloadMeter(page.registry))
+                stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
         if len(apps) == len(names):
             health.watch(
                 {watched.name: watched.app for watched in apps},
@@ -120,12 +121,6 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
             log.info("worker_starting", version=pql_stream.__version__, http=address)
             await _run_watched(apps, stop)
     log.info("worker_stopped")
-
-
-def _load(pack: ModelPack) -> Loaded:
-    """What environment and file say now; the pack is the one that the worker was started with."""
-    settings = load_settings()
-    return Loaded(settings, load_config(settings, pack))
 
 
 def _nothing_to_reload() -> None:

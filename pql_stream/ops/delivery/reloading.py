@@ -14,11 +14,12 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from pql_stream.core.packs import ModelPack
 from pql_stream.core.routes import Route
 from pql_stream.errors import InvalidSettings, PqlError
-from pql_stream.ops.delivery.config import DeliveryConfig
+from pql_stream.ops.delivery.config import DeliveryConfig, load_config
 from pql_stream.ops.metrics.reloading import ReloadMeter
-from pql_stream.ops.settings import Settings
+from pql_stream.ops.settings import Settings, load_settings
 
 _T = TypeVar("_T")
 
@@ -38,6 +39,16 @@ class Loaded:
 
     settings: Settings
     config: DeliveryConfig
+
+
+def loading(settings: Settings, config: DeliveryConfig, pack: ModelPack) -> tuple[Loaded, Callable[[], Loaded]]:
+    """What a worker with *pack* was started with, and how to read again what environment and file say."""
+
+    def load() -> Loaded:
+        now = load_settings()
+        return Loaded(now, load_config(now, pack))
+
+    return Loaded(settings, config), load
 
 
 class Reloader:

@@ -25,7 +25,8 @@ class Entry(NamedTuple):
 
 def entries(config: DeliveryConfig) -> Iterator[Entry]:
     """Everything that *config* says, in the order of its file."""
-    yield from _entries(config.templates, "templates")
+    if config.templates is not None:
+        yield from _entries(config.templates, "templates")
     for name, form in config.sinks.items():
         yield from _entries(form, f"sinks.{name}")
     for route in config.routes:
