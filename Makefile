@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Tests start the program hundreds of times: it is compiled once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: setup demo test proof soak check bench coverage format schemas dashboards settings-table lock image release clean
 
 setup: $(READY)
