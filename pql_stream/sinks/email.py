@@ -12,7 +12,7 @@ from pql_stream.delivery.outcomes import Delivered, Outcome
 from pql_stream.delivery.sink import Item, Traits
 from pql_stream.sinks.http import TOTAL_TIMEOUT_S
 from pql_stream.sinks.mail_message import Mail, MailMaker
-from pql_stream.sinks.smtp_session import Relay, SmtpSession
+from pql_stream.sinks.smtp_session import Logins, Relay, SmtpSession
 
 TRAITS = Traits(batch_max=20, repeatable=frozenset(), needs_profile=False, rate=10, rate_period_s=1.0)
 """
@@ -29,6 +29,7 @@ class EmailSink:
         self._relay = relay
         self._maker = maker
         self._timeout_s = timeout_s
+        self._logins = Logins()
 
     @property
     def traits(self) -> Traits:
@@ -65,4 +66,5 @@ class EmailSink:
 
     def _session(self) -> SmtpSession:
         sender = self._maker.sender
-        return SmtpSession(self._relay, sender=sender, helo=sender.rpartition("@")[2], timeout_s=self._timeout_s)
+        helo = sender.rpartition("@")[2]
+        return SmtpSession(self._relay, self._logins, sender=sender, helo=helo, timeout_s=self._timeout_s)
