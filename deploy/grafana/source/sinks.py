@@ -17,11 +17,11 @@ SINKS = Dashboard(
             (
                 Panel(
                     title="Breaker",
-                    says="Open and paused: nothing is sent for now. What is for the sink waits in Kafka.",
+                    says="Open, paused: what is for the sink waits. Disabled (410): it is among the dead letters.",
                     unit="none",
                     kind="stat",
                     bounds=(1, 2),
-                    states=("closed", "half-open", "open", "paused"),
+                    states=("closed", "half-open", "open", "paused", "disabled"),
                     queries=((f"max by (sink) (pql_sink_breaker_state{OF_SINK})", "{{sink}}"),),
                 ),
                 Panel(

@@ -21,6 +21,7 @@ from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.delivery.redis_limits import RedisLimiter
 from pql_stream.ops.cluster_wait import when_there
 from pql_stream.ops.connecting import connection_of
+from pql_stream.ops.delivery.checks import how_to_enable
 from pql_stream.ops.delivery.config import DeliveryConfig
 from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
 from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
@@ -113,22 +114,30 @@ def _make_app(
 def _plan(opened: OpenSink, redis: RedisConnection, prefix: str) -> SinkPlan:
     from pql_stream.stream.deliver_app import SinkPlan  # noqa: PLC0415 - as above
 
+    alert = _LogAlert()
     return SinkPlan(
         name=opened.name,
         sink=opened.sink,
         topics=opened.topics,
         settings=opened.settings,
-        breaker=Breaker(opened.name, opened.breaker, _LogAlert(), time.monotonic, random.random),
+        breaker=Breaker(opened.name, opened.breaker, alert, time.monotonic, random.random),
+        alert=alert,
         ledger=RedisLedger(redis, prefix=prefix, sink=opened.name),
         limiter=RedisLimiter(redis, opened.rate, prefix=prefix, sink=opened.name),
     )
 
 
 class _LogAlert:
-    """An `Alert` in the log; the breaker's state is a metric beside it."""
+    """An `Alert`, and a `SwitchAlert`, in the log; the sink's state is a metric beside it."""
 
     def paused(self, sink: str, reason: LaterReason, for_s: float, detail: str) -> None:
         log.error("sink_paused", sink=sink, reason=reason, for_s=round(for_s), detail=detail)
 
     def resumed(self, sink: str) -> None:
         log.info("sink_resumed", sink=sink)
+
+    def disabled(self, sink: str) -> None:
+        log.error("sink_disabled", sink=sink, why="it answered 410: gone", what_to_do=how_to_enable(sink))
+
+    def enabled(self, sink: str) -> None:
+        log.info("sink_enabled", sink=sink)
