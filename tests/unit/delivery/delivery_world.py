@@ -224,8 +224,10 @@ class WorldLedger:
         self.inner = MemoryLedger()
         self.effect = effect
         self.away: Callable[[], bool] = lambda: False
+        self.owners: list[str] = []
 
     async def take_over(self, partition: str, owner: str) -> None:
+        self.owners.append(owner)
         await self._made(lambda: self.inner.take_over(partition, owner))
 
     async def look_up(self, refs: Sequence[Ref]) -> list[Known]:

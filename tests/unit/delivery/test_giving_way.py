@@ -287,6 +287,7 @@ def test_a_worker_that_is_out_of_its_group_takes_nothing_over():
 
     assert ["gave_way", "done"] == run(zombie(world, out_after_s=0.0))
     assert (["d1", "d2"], 0) == (world.delivered(), run(world.ledger.repeats()).count)
+    assert ["w2"] == world.ledger.owners
 
 
 def test_a_partition_that_a_zombie_took_over_is_taken_back():
@@ -302,11 +303,13 @@ def test_a_partition_that_a_zombie_took_over_is_taken_back():
     async def play() -> str:
         owner = asyncio.create_task(world.deliverer().handle(Batch(TOPICS.deliveries, world.main), asyncio.Event()))
         await asyncio.sleep(5)
-        await world.ledger.take_over(f"{TOPICS.deliveries}/0", "a zombie")
+        await world.ledger.take_over(f"{TOPICS.deliveries}/0", "zombie")
         return await owner
 
     assert "done" == run(play())
     assert (["d1", "d2", "d3"], 0) == (world.delivered(), run(world.ledger.repeats()).count)
+    assert ["w1", "zombie", "w1"] == world.ledger.owners
+    assert 10.0 + 2.0 + 20.0 == world.now_s()  # two more words of the group, one a second
 
 
 def test_a_worker_that_is_not_sure_of_its_group_waits_until_it_is():
