@@ -29,6 +29,9 @@ Security = Literal["starttls", "tls", "plain"]
 CONNECT_TIMEOUT_S = 15.0
 """Up to the greeting: some relays make a stranger wait for six seconds, to see whether he can."""
 
+ENVELOPE_S_MAX = 60.0
+"""For one mail, up to its content: fifty recipients, each answered just in time, would take half an hour."""
+
 _GO_ON, _CLOSING, _UNKNOWN_MECHANISM, _REFUSED = 354, 421, 504, 535
 _FIRST_DOT = re.compile(rb"(?m)^\.")
 
@@ -72,30 +75,31 @@ class Relay:
 class Logins:
     """
     Those at one relay, one at a time: while a password is refused, others may be about to offer it as well, and relays
-    lock accounts for that. Whoever waited meanwhile has the answer.
+    lock accounts for that. Whoever began before the refusal has the answer.
+
+    Attributes: `refusals` counts them.
     """
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
-        self._refusals = 0
+        self.refusals = 0
         self._last = SMTPResponse(_REFUSED, "")
 
-    async def take_turns(self, log_in: Callable[[], Awaitable[None]]) -> None:
+    async def take_turns(self, log_in: Callable[[], Awaitable[None]], refusals: int) -> None:
         """
-        Do *log_in*, unless a login was refused since this was asked.
+        Do *log_in*, unless a login was refused since there were *refusals*.
 
         Raises:
             SMTPAuthenticationError: it is refused, or that one was.
         """
-        refusals = self._refusals
         async with self._turn:
-            if self._refusals != refusals:
+            if self.refusals != refusals:
                 raise SMTPAuthenticationError(*self._last)
             try:
                 await log_in()
             except SMTPAuthenticationError as exc:
                 if exc.code == _REFUSED:
-                    self._refusals += 1
+                    self.refusals += 1
                     self._last = SMTPResponse(exc.code, exc.message)
                 raise
 
@@ -117,6 +121,7 @@ class SmtpSession:
     def __init__(self, relay: Relay, logins: Logins, *, sender: str, helo: str, timeout_s: float) -> None:
         self._login = (relay.username, relay.password) if relay.username else None
         self._logins = logins
+        self._refusals = logins.refusals
         self._sender = sender
         self._timeout_s = timeout_s
         self._connect_timeout_s = min(timeout_s, CONNECT_TIMEOUT_S)
@@ -144,7 +149,8 @@ class SmtpSession:
         if failure := await self.open():
             return failure
         try:
-            ready = await self._envelope(mail)
+            async with asyncio.timeout(ENVELOPE_S_MAX):
+                ready = await self._envelope(mail)
             if isinstance(ready, _Ready):
                 self._write(mail.raw)
         except (SMTPException, OSError) as exc:
@@ -171,7 +177,7 @@ class SmtpSession:
             if self._client.is_ehlo_or_helo_needed:
                 await self._client.ehlo()
             if (login := self._login) is not None:
-                await self._logins.take_turns(lambda: self._log_in(*login))
+                await self._logins.take_turns(lambda: self._log_in(*login), self._refusals)
         except SMTPResponseException as exc:
             step: Step = "login" if isinstance(exc, SMTPAuthenticationError) else "connect"
             outcome = outcome_of_reply(step, exc.code, exc.message)

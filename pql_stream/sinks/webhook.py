@@ -173,6 +173,8 @@ class WebhookSink:
         }
 
     def _outcome_of(self, answer: Answer) -> Outcome:
+        if 300 <= answer.status <= 399:
+            return Later("busy", "item", detail=f"status {answer.status}")
         match outcome_of_status(answer, now_s=self._now_s()):
             case None:
                 return Delivered()

@@ -7,10 +7,11 @@ import ssl
 
 import pytest
 import trustme
-from mail_world import KNOWN, TO_SALES, item, parsed, sink, with_email
+from mail_world import KNOWN, TO_SALES, item, maker, parsed, sink, with_email
 
 from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
 from pql_stream.errors import InvalidSettings
+from pql_stream.sinks.email import EmailSink
 from pql_stream.sinks.smtp_session import Relay
 from pql_stream.sinks.template_context import TemplateSettings
 from pql_stream.testing.destinations.faults import Fault
@@ -168,10 +169,33 @@ async def test_silence_before_the_content(relay, stage):
     """Surely not sent."""
     relay.stages[stage].append(HANG)
 
-    outcomes = await sink(relay.port, timeout_s=0.2).deliver([item()])
+    outcomes = await sink(relay.port, timeout_s=0.5).deliver([item()])
 
     assert [Later("unavailable", "sink", detail="connection lost: SMTPReadTimeoutError")] == outcomes
     assert [] == relay.journal.effects
+
+
+async def test_a_relay_that_takes_its_time(relay):
+    """A minute after it began, an attempt begins no further mail: surely not sent, and what was sent is told."""
+    seconds = iter([0.0, 10.0, 59.9, 60.0, 90.0])
+    slow = EmailSink(Relay(host="localhost", port=relay.port, security="plain"), maker(), clock=lambda: next(seconds))
+
+    outcomes = await slow.deliver([item(1), item(2), with_email(None, 3), item(4), item(5)])
+
+    out_of_time = Later("unavailable", "sink", detail="not sent: the mails before took too long")
+    assert [Delivered, Delivered, Refused] == [type(one) for one in outcomes[:3]]
+    assert [out_of_time] * 2 == outcomes[3:]
+    assert 2 == len(relay.journal.effects)
+
+
+async def test_an_envelope_has_an_end(relay, monkeypatch):
+    """However many recipients there are, each with a reply that comes just in time: nothing was sent."""
+    monkeypatch.setattr("pql_stream.sinks.smtp_session.ENVELOPE_S_MAX", 0.2)
+    relay.stages["rcpt"].append(HANG)
+
+    outcomes = await sink(relay.port).deliver([item(1), item(2)])
+
+    assert [Later("unavailable", "sink", detail="connection lost: TimeoutError"), OVER] == outcomes
 
 
 @pytest.mark.parametrize(
