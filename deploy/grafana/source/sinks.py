@@ -41,6 +41,13 @@ SINKS = Dashboard(
                     queries=((f"pql:delivery_late:ratio_rate1h{OF_SINK}", "{{sink}}"),),
                 ),
                 Panel(
+                    title="Daily calls left",
+                    says="Of a Salesforce org, for all who use it.",
+                    unit="percentunit",
+                    kind="stat",
+                    queries=((f"min by (sink) (pql_sink_calls_left_ratio{OF_SINK})", "{{sink}}"),),
+                ),
+                Panel(
                     title="Types",
                     says="What each sink is.",
                     unit="none",

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -24,11 +25,12 @@ from pql_stream.ops.connecting import connection_of
 from pql_stream.ops.delivery.checks import how_to_enable
 from pql_stream.ops.delivery.config import DeliveryConfig
 from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
-from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
+from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter, show_calls_left
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.preflight import read_shape
 from pql_stream.ops.settings import Settings
 from pql_stream.ops.watching import WatchedApp, watched_delivery
+from pql_stream.sinks.salesforce import SalesforceSink
 from pql_stream.stream.names import PQL_QUALIFIED, SCORE_CHANGED, prefixed
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ async def delivering(
         return None
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)
+    show_calls_left(
+        page, {one.name: partial(_calls_left, one.sink) for one in sinks if isinstance(one.sink, SalesforceSink)}
+    )
     app = _make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions)
     return Delivering(app, watched_delivery(settings, app, names, page, stop), sinks, redis)
 
@@ -109,6 +114,10 @@ def _make_app(
         ),
         page.partitions(),
     )
+
+
+def _calls_left(sink: SalesforceSink) -> float | None:
+    return sink.calls_left
 
 
 def _plan(opened: OpenSink, redis: RedisConnection, prefix: str) -> SinkPlan:

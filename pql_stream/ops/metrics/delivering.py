@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -97,6 +99,20 @@ class PrometheusDeliveryMeter:
     def stands(self, sink: str, state: SinkState, oldest_pending_at_ms: int | None) -> None:
         """Keep how the sink stands."""
         self._standing.sinks[sink] = state, oldest_pending_at_ms
+
+
+def show_calls_left(page: MetricsPage, sinks: Mapping[str, Callable[[], float | None]]) -> None:
+    """Show on *page*, of *sinks* that count calls by the day, the share that is left; NaN until it is known."""
+    gauge = Gauge(
+        "pql_sink_calls_left_ratio", "Share of the account's daily calls that is left", ["sink"], registry=page.registry
+    )
+    for sink, calls_left in sinks.items():
+        gauge.labels(sink).set_function(partial(_known, calls_left))
+
+
+def _known(calls_left: Callable[[], float | None]) -> float:
+    share = calls_left()
+    return math.nan if share is None else share
 
 
 class _Standing(Collector):
