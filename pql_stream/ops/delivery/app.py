@@ -43,8 +43,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Delivering:
     """The app with what watches it, and what it works with, which `close` lets go of."""
 
-    app: DeliverApp
-    watched: WatchedApp
+    watched: WatchedApp[DeliverApp]
     _sinks: tuple[OpenSink, ...]
     _redis: RedisConnection
 
@@ -76,7 +75,7 @@ async def delivering(
         page, {one.name: partial(_calls_left, one.sink) for one in sinks if isinstance(one.sink, SalesforceSink)}
     )
     app = _make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions)
-    return Delivering(app, watched_delivery(settings, app, names, page, stop), sinks, redis)
+    return Delivering(watched_delivery(settings, app, names, page, stop), sinks, redis)
 
 
 def _make_app(
