@@ -18,9 +18,6 @@ from pql_stream.delivery.outcomes import Later, LaterReason
 
 BreakerState = Literal["closed", "half_open", "open", "paused"]
 
-BREAKER_STATES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2, "paused": 3}
-"""As a metric."""
-
 PROBE_OUT_S = 0.5
 """While the probe is out, ask again so often."""
 

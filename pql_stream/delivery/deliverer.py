@@ -11,7 +11,7 @@ from pql_stream.delivery.lanes import Lanes, Work
 from pql_stream.delivery.outlet import Outlet
 from pql_stream.delivery.parking import due_in_s
 from pql_stream.delivery.patience import GivenWay, Patience
-from pql_stream.delivery.ports import DeliveryBatch, Stop
+from pql_stream.delivery.ports import DeliveryBatch, SinkState, Stop
 from pql_stream.delivery.reading import read_deliveries
 from pql_stream.delivery.recording import Recorder
 from pql_stream.delivery.rounds import Rounds
@@ -44,6 +44,16 @@ class Deliverer:
         """Grows with each round of a batch of *partition*, and each wait: a long batch is no stall while it does."""
         return self._steps[f"{topic}/{partition}"]
 
+    async def look(self) -> None:
+        """
+        See how the sink stands while nothing is delivered, and tell the meter.
+
+        Raises:
+            LedgerAway: the ledger does not answer.
+        """
+        await self._outlet.switch.look()
+        self._tell_standing()
+
     async def handle(self, batch: DeliveryBatch, stop: Stop) -> Handled:
         """
         Deliver *batch*; what cannot be is in the parked topic or among the dead letters, acknowledged, when it is
@@ -56,19 +66,32 @@ class Deliverer:
         patience = Patience(self._outlet.ports, stop, self._outlet.settings.ledger)
         self._in_work[partition] = patience
         try:
-            await self._take_over(batch, recorder, patience)
-            await self._deliver(batch, recorder, patience)
+            await self._hold_and_deliver(batch, recorder, patience)
         except GivenWay:
-            return "gave_way"
-        except ClaimLost:
-            # If it is ours after all (the other one was slower to notice), the next batch takes it over again.
-            del self._generations[partition]
             return "gave_way"
         finally:
             patience.close()
             del self._in_work[partition]
             self._tell(partition, None)
         return "done"
+
+    async def _hold_and_deliver(self, batch: DeliveryBatch, recorder: Recorder, patience: Patience) -> None:
+        """
+        Whoever takes the partition over from us is its next owner, or a worker that was frozen and does not know that
+        it is not any more. The group knows: if it still gives the partition to us, asked after that, we take it back
+        and begin the batch anew; else the batch gives way.
+        """
+        entitlement = self._outlet.ports.entitlement
+        confirmations = 0
+        while True:
+            await patience.entitled(confirmations)
+            try:
+                await self._take_over(batch, recorder, patience)
+                await patience.insist(self._outlet.switch.look)
+                return await self._deliver(batch, recorder, patience)
+            except ClaimLost:
+                del self._generations[recorder.partition]
+                confirmations = entitlement.confirmations + 2
 
     async def _take_over(self, batch: DeliveryBatch, recorder: Recorder, patience: Patience) -> None:
         """With its first batch since it was assigned, a partition is ours: an earlier owner may claim no more."""
@@ -120,8 +143,12 @@ class Deliverer:
             self._oldest_at_ms.pop(partition, None)
         else:
             self._oldest_at_ms[partition] = oldest_at_ms
+        self._tell_standing()
+
+    def _tell_standing(self) -> None:
         outlet = self._outlet
-        outlet.ports.meter.stands(outlet.name, outlet.breaker.state, min(self._oldest_at_ms.values(), default=None))
+        state: SinkState = "disabled" if outlet.switch.is_disabled else outlet.breaker.state
+        outlet.ports.meter.stands(outlet.name, state, min(self._oldest_at_ms.values(), default=None))
 
 
 def _oldest_at_ms(works: list[Work]) -> int | None:

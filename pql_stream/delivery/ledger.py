@@ -166,6 +166,15 @@ class Ledger(Protocol):
     async def repeats(self) -> Repeats:
         """What was sent again."""
 
+    async def disable(self, endpoint: str, at_ms: int) -> None:
+        """*endpoint* (see `Traits`) wants nothing any more, since *at_ms*; an earlier time stays. Until `enable`."""
+
+    async def disabled_at_ms(self, endpoint: str) -> int | None:
+        """Since when *endpoint* is disabled; None when it is not."""
+
+    async def enable(self, endpoint: str) -> bool:
+        """*endpoint* is disabled no more; whether it was."""
+
 
 class MemoryLedger:
     """A `Ledger` of one process: for tests, and for runs that may forget."""
@@ -175,6 +184,7 @@ class MemoryLedger:
         self._parked: dict[str, dict[str, int]] = {}
         self._owners: dict[str, str] = {}
         self._repeated: list[str] = []
+        self._disabled: dict[str, int] = {}
 
     async def take_over(self, partition: str, owner: str) -> None:
         """As `Ledger` says."""
@@ -214,6 +224,18 @@ class MemoryLedger:
     async def repeats(self) -> Repeats:
         """As `Ledger` says."""
         return Repeats(len(self._repeated), tuple(self._repeated[-REPEATS_LISTED_MAX:]))
+
+    async def disable(self, endpoint: str, at_ms: int) -> None:
+        """As `Ledger` says."""
+        self._disabled.setdefault(endpoint, at_ms)
+
+    async def disabled_at_ms(self, endpoint: str) -> int | None:
+        """As `Ledger` says."""
+        return self._disabled.get(endpoint)
+
+    async def enable(self, endpoint: str) -> bool:
+        """As `Ledger` says."""
+        return self._disabled.pop(endpoint, None) is not None
 
     def states(self, delivery_ids: Iterable[str]) -> list[State]:
         """The state of each of *delivery_ids*, for whoever looks on."""

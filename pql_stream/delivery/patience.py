@@ -12,6 +12,9 @@ from pql_stream.errors import LedgerAway
 
 T = TypeVar("T")
 
+CONFIRMED_EVERY_S = 0.25
+"""How often it is looked whether the group counts on us again."""
+
 
 class GivenWay(Exception):
     """The batch is left as it is: what is not recorded is read again by the next owner."""
@@ -78,6 +81,18 @@ class Patience:
                     raise GivenWay from exc
                 failures += 1
             await self.pause(self._backoff.wait_s(failures, self._ports.chance()))
+
+    async def entitled(self, confirmations: int) -> None:
+        """
+        Return when the group counts on this worker, and has said so *confirmations* times.
+
+        Raises:
+            GivenWay: the batch must.
+        """
+        entitlement = self._ports.entitlement
+        while not entitlement.is_good or entitlement.confirmations < confirmations:
+            self.check()
+            await self.pause(CONFIRMED_EVERY_S)
 
     def close(self) -> None:
         """No more waiting."""

@@ -49,6 +49,25 @@ class Profiles(Protocol):
         """
 
 
+class Entitlement(Protocol):
+    """Whether the consumer group still counts on this worker: one that was frozen may not know that it is out."""
+
+    @property
+    def is_good(self) -> bool:
+        """Nobody else can have been given our partitions."""
+
+    @property
+    def confirmations(self) -> int:
+        """How often the group has said so. When it has said so twice more, it was asked after now."""
+
+
+SinkState = Literal[BreakerState, "disabled"]
+"""That of its breaker, unless the destination has disabled its endpoint: see `Switch`."""
+
+SINK_STATES: dict[SinkState, int] = {"closed": 0, "half_open": 1, "open": 2, "paused": 3, "disabled": 4}
+"""As a metric."""
+
+
 OutcomeName = Literal["delivered", "duplicate", "later", "refused", "unknown"]
 """What came of one attempt at one item. *duplicate*: the destination had it already."""
 
@@ -84,7 +103,7 @@ class DeliveryMeter(Protocol):
     def dispatched(self, topic: str, outcomes: Mapping[DispatchOutcome, int]) -> None:
         """What became of the records of a batch of *topic*, all acknowledged."""
 
-    def stands(self, sink: str, breaker: BreakerState, oldest_pending_at_ms: int | None) -> None:
+    def stands(self, sink: str, state: SinkState, oldest_pending_at_ms: int | None) -> None:
         """
         How *sink* stands now.
 
@@ -103,6 +122,7 @@ class Ports:
     """
 
     ledger: Ledger
+    entitlement: Entitlement
     limiter: Limiter
     outputs: Outputs
     profiles: Profiles

@@ -141,6 +141,7 @@ class Recorder:
         """
         outlet, partition = self._outlet, self._batch.partition
         outputs, topics, ledger = outlet.ports.outputs, outlet.topics, outlet.ports.ledger
+        await outlet.switch.write(patience)
         await self._settle(patience, ends.attempts)
         if ends.dead_letters:
             await outputs.send(topics.dead_letters, partition, ends.dead_letters)

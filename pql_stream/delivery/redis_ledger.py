@@ -37,6 +37,9 @@ class RedisLedger:
         self._settle = load_script("rows", "settle")
         self._park = load_script("rows", "park")
         self._list_repeats = load_script("repeats")
+        self._disable = load_script("disable")
+        self._disabled_at = load_script("disabled_at")
+        self._enable = load_script("enable")
 
     async def take_over(self, partition: str, owner: str) -> None:
         """As `Ledger` says."""
@@ -92,6 +95,19 @@ class RedisLedger:
         count, listed = await self._redis.run(self._list_repeats, self._repeats(), [])
         return Repeats(int(count or 0), tuple(map(unpack_id, listed)))
 
+    async def disable(self, endpoint: str, at_ms: int) -> None:
+        """As `Ledger` says."""
+        await self._redis.run(self._disable, [self._endpoint(endpoint)], [at_ms])
+
+    async def disabled_at_ms(self, endpoint: str) -> int | None:
+        """As `Ledger` says."""
+        at_ms = await self._redis.run(self._disabled_at, [self._endpoint(endpoint)], [])
+        return None if at_ms is None else int(at_ms)
+
+    async def enable(self, endpoint: str) -> bool:
+        """As `Ledger` says."""
+        return bool(await self._redis.run(self._enable, [self._endpoint(endpoint)], []))
+
     def _row(self, ref: Ref) -> bytes:
         return self._space + b"d" + pack_id(ref.delivery_id)
 
@@ -103,6 +119,9 @@ class RedisLedger:
 
     def _owner(self, owner: str) -> bytes:
         return self._space + b"o" + hash_of(owner, 8)
+
+    def _endpoint(self, endpoint: str) -> bytes:
+        return self._space + b"e" + hash_of(endpoint, 16)
 
     def _repeats(self) -> tuple[bytes, bytes]:
         return self._space + b"r", self._space + b"n"

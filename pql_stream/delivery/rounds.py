@@ -21,7 +21,7 @@ from pql_stream.delivery.lanes import Lane, Lanes
 from pql_stream.delivery.ledger import Grant
 from pql_stream.delivery.outcomes import Delivered, Outcome
 from pql_stream.delivery.outlet import Outlet
-from pql_stream.delivery.patience import GivenWay, Patience
+from pql_stream.delivery.patience import CONFIRMED_EVERY_S, GivenWay, Patience
 from pql_stream.delivery.recording import Recorder
 from pql_stream.delivery.sink import Item
 from pql_stream.delivery.triage import Triage
@@ -147,6 +147,9 @@ class Rounds:
         others: list[Lane] = []
         while self._lanes.has_ready and (call is None or len(call.lanes) < self._verdicts.size_max):
             lane = self._lanes.take()
+            if self._outlet.switch.is_disabled:
+                self._triage.refuse(lane, "gone", "the endpoint is disabled")
+                continue
             prepared = self._prepare(lane)
             if prepared is None:
                 continue
@@ -196,6 +199,9 @@ class Rounds:
         """Claim what was taken, in one step, and start the calls."""
         if not self._taken:
             return
+        if not self._ports.entitlement.is_good:
+            self._put_all_back()
+            return
         firsts = [lane.first for call in self._taken for lane in call.lanes]
         refs = [work.ref for work in firsts]
         at_ms = self._ports.time_ms()
@@ -220,6 +226,14 @@ class Rounds:
             else:
                 self._outlet.breaker.leave(call.permit)
         self._taken = []
+
+    def _put_all_back(self) -> None:
+        """The partition may be somebody else's by now: nothing is claimed until the group has said that it is ours."""
+        for call in reversed(self._taken):
+            self._outlet.breaker.leave(call.permit)
+            self._lanes.put_back(call.lanes)
+        self._taken = []
+        self._close_gate(CONFIRMED_EVERY_S)
 
     def _grant(self, call: Call, grants: list[Grant]) -> None:
         """Leave in *call* what may be sent."""
@@ -331,15 +345,31 @@ class Rounds:
     # --- the end
 
     async def _finish_attempts(self) -> None:
-        """Giving way: wait for the calls under way, and write down what came of them, if the ledger takes it."""
+        """
+        Giving way: wait for the calls under way, and write down what came of them, if the ledger takes it.
+
+        Not for ever: a destination that hangs must not cost the worker its place in the group.
+        """
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=self._outlet.finish_s)
         self._reap()
+        await self._cut_off()
         # What failed is left to the next owner: a copy that is written now, and that the ledger will not hear of,
         # would wait beside what that one does.
         self._recorder.leave_unparked()
         with suppress(GivenWay, ClaimLost):
             await self._recorder.report(self._patience)
+
+    async def _cut_off(self) -> None:
+        """End the calls that are still under way: nobody knows what became of them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for call in self._tasks.values():
+            self._outlet.breaker.leave(call.permit)
+            for lane in call.lanes:
+                self._recorder.unknown(lane.first, "cut off")
+        self._tasks = {}
 
     async def _let_go(self) -> None:
         """Leave nothing behind: neither calls, when this task was cancelled, nor permits."""

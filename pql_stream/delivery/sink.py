@@ -34,7 +34,9 @@ class Traits:
     *batch_max*: items in one attempt. *repeatable*: actions of which the destination recognises a repeat by our id,
     or of which the same again changes nothing; only of those may another attempt follow an unknown outcome unmarked.
     *needs_profile*: without contact data there is nothing to send. *rate*: calls per *rate_period_s*, the
-    destination's own rule, for all of the credential or for each channel.
+    destination's own rule, for all of the credential or for each channel. *endpoint* names what the destination
+    disables for all deliveries when it refuses one as "gone", by a hash, as an address may be a secret; "" where it
+    never does.
     """
 
     batch_max: int
@@ -43,6 +45,7 @@ class Traits:
     rate: int
     rate_period_s: float
     rate_scope: Literal["credential", "channel"] = "credential"
+    endpoint: str = ""
 
 
 class Sink(Protocol):

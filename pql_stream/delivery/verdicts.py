@@ -61,6 +61,8 @@ class Verdicts:
                     self._channels.passed(call.channel)
                     self._lanes.advance(lane)
                 case Refused():
+                    if outcome.reason == "gone":
+                        self._outlet.switch.disable()
                     self._recorder.refused(work, outcome)
                     self._lanes.advance(lane)
                 case Later():

@@ -22,6 +22,7 @@ from pql_stream.ops.brokers.jars import find_java, find_maven
 from pql_stream.ops.connecting import connection_of
 from pql_stream.ops.delivery.checks import check_sinks
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
+from pql_stream.ops.delivery.disabled import DisabledSinks
 from pql_stream.ops.delivery.sinks import open_sinks
 from pql_stream.ops.preflight import (
     ClusterShape,
@@ -102,7 +103,7 @@ def _examine_delivery(settings: Settings, config: DeliveryConfig) -> Iterator[Fi
     else:
         yield Finding("delivery", "ok", text)
     yield _finding("redis", lambda: _redis(settings))
-    for check in check_sinks(open_sinks(config, settings.topic_prefix)):
+    for check in check_sinks(open_sinks(config, settings.topic_prefix), DisabledSinks(settings).of):
         text = f"{check.sink}: {check.text}"
         yield Finding("sink", "ok" if check.ok else "failed", text, check.what_to_do)
 

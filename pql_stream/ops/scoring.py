@@ -30,11 +30,14 @@ from pql_stream.wire.packs import dump_pack
 
 if TYPE_CHECKING:
     from pql_stream.stream.app import ScoreApp
+    from pql_stream.stream.transport import BatchApp
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def scoring(settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event) -> WatchedApp | None:
+async def scoring(
+    settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event
+) -> WatchedApp[BatchApp] | None:
     """
     The app with what watches it, as soon as the cluster answers; None when *stop* comes first.
 

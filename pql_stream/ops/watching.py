@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 
@@ -30,17 +30,20 @@ from pql_stream.stream.names import (
 )
 
 if TYPE_CHECKING:
+    from pql_stream.stream.deliver_app import DeliverApp
     from pql_stream.stream.transport import BatchApp
+
+App = TypeVar("App", bound="BatchApp", covariant=True)  # noqa: PLC0105 - who takes one need not see how
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedApp:
+class WatchedApp(Generic[App]):
     """An app with what watches it."""
 
     name: str
-    app: BatchApp
+    app: App
     stalls: StallWatch
     others: Sequence[DeadLetterWatch | Canary]
 
@@ -51,7 +54,7 @@ class WatchedApp:
 
 def watched_scoring(
     settings: Settings, app: BatchApp, partitions: int, page: MetricsPage, stop: asyncio.Event
-) -> WatchedApp:
+) -> WatchedApp[BatchApp]:
     """The app that scores; *partitions* is the count of every topic keyed by lead."""
     prefix = settings.topic_prefix
     activity = prefixed(PRODUCT_ACTIVITY, prefix)
@@ -76,8 +79,8 @@ def watched_scoring(
 
 
 def watched_delivery(
-    settings: Settings, app: BatchApp, sinks: Collection[str], page: MetricsPage, stop: asyncio.Event
-) -> WatchedApp:
+    settings: Settings, app: DeliverApp, sinks: Collection[str], page: MetricsPage, stop: asyncio.Event
+) -> WatchedApp[DeliverApp]:
     """The app that delivers to *sinks*."""
     prefix = settings.topic_prefix
     topics = [sink_topics(sink, prefix).dead_letters for sink in sinks]
@@ -86,7 +89,7 @@ def watched_delivery(
     return WatchedApp(name=DELIVER_APP_ID, app=app, stalls=stalls, others=others)
 
 
-async def watch(apps: Sequence[WatchedApp]) -> None:
+async def watch(apps: Sequence[WatchedApp[BatchApp]]) -> None:
     """Watch *apps* until cancelled."""
     tasks = [asyncio.create_task(task) for watched in apps for task in watched.tasks()]
     for task in tasks:

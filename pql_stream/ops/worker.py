@@ -98,7 +98,7 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         stack.push_async_callback(server.stop)
         address = f"http://{settings.http_host}:{port}"
         log.info("pages_served", http=address)
-        apps: list[WatchedApp] = []
+        apps: list[WatchedApp[BatchApp]] = []
         if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
             apps.append(scores)
         if "deliver" in names:
@@ -109,7 +109,9 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
             if (sending := await delivering(settings, config, page, stop)) is not None:
                 stack.push_async_callback(sending.close)
                 apps.append(sending.watched)
-                reloader = Reloader(*loading(settings, config, pack.pack), sending.app, ReloadMeter(page.registry))
+                reloader = Reloader(
+                    *loading(settings, config, pack.pack), sending.watched.app, ReloadMeter(page.registry)
+                )
                 stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
         if len(apps) == len(names):
             health.watch(
@@ -127,7 +129,7 @@ def _nothing_to_reload() -> None:
     log.info("config_reload_ignored", reason="this worker does not deliver, so it has no routes and no templates")
 
 
-async def _run_watched(apps: Sequence[WatchedApp], stop: asyncio.Event) -> None:
+async def _run_watched(apps: Sequence[WatchedApp[BatchApp]], stop: asyncio.Event) -> None:
     watching = asyncio.create_task(watch(apps))
     try:
         await _run_apps([watched.app for watched in apps], stop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -18,6 +18,21 @@ _Address = IPv4Address | IPv6Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are the IPv4 address that is meant."""
+
+
+_MORE = tuple(
+    map(
+        ip_network,
+        (
+            "192.0.0.0/24",  # RFC 6890: protocols of the IETF; Python knows a part of it
+            "192.88.99.0/24",  # RFC 7526: relays of 6to4, which are no more
+            "168.63.129.16/32",  # Azure's own services, seen from each of its machines
+            "fec0::/10",  # RFC 3879: once private, and so still in use
+            "3fff::/20",  # RFC 9637: documentation
+        ),
+    )
+)
+"""What is inside, or nobody's, and that Python takes for public."""
 
 
 class ForbiddenAddress(OSError):
@@ -41,6 +56,8 @@ class AddressGuard:
         inner = _embedded(address)
         if inner is not None:
             return self.permits(str(inner))
+        if any(address in network for network in _MORE):
+            return False
         return address.is_global and not (address.is_multicast or address.is_reserved)
 
     def resolver(self, inner: AbstractResolver) -> AbstractResolver:

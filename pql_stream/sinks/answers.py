@@ -55,18 +55,19 @@ def outcome_of_status(answer: Answer, *, now_s: float) -> Later | Refused | None
             return Later("quota_used_up" if is_quota else "rate_limited", "sink", after_s, detail)
         case _ if status in _BUSY:
             return Later("busy", "item", retry_after_s(answer.headers, now_s), detail)
-        case _ if status >= 500:
+        case _ if status >= 500 or status < 400:
             # A 500 may be about this one request, and waiting for it must not stop the
-            # others; that of a proxy, or one that names a time, is about all of them.
+            # others; that of a proxy, or one that names a time, is about all of them. So is a
+            # redirect, which we do not follow: it is about the address, and not the items.
             after_s = retry_after_s(answer.headers, now_s)
-            is_away = status in _AWAY or after_s is not None
+            is_away = status in _AWAY or status < 400 or after_s is not None
             return Later("unavailable", "sink" if is_away else "item", after_s, detail)
         case _:
             return _refused(status, detail)
 
 
 def _refused(status: int, detail: str) -> Refused:
-    """Of what no repeat will make better: 1xx and 3xx too, for we follow no redirect."""
+    """Of what no repeat will make better."""
     if status in _REFUSED_TOO_LARGE:
         return Refused("too_large", detail)
     match status:

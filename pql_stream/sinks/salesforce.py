@@ -17,7 +17,7 @@ from pql_stream.delivery.sink import Item, Traits
 from pql_stream.errors import InvalidSettings
 from pql_stream.sinks.http import TOTAL_TIMEOUT_S, AioHttp, Http
 from pql_stream.sinks.mapping import OPTION, parse_mapping
-from pql_stream.sinks.salesforce_api import Api, OnUsage, no_usage
+from pql_stream.sinks.salesforce_api import Api
 from pql_stream.sinks.salesforce_auth import Grant, Tokens
 from pql_stream.sinks.salesforce_leads import LeadWriter, sink_wide
 from pql_stream.sinks.salesforce_records import CONTACT_OPTION
@@ -42,19 +42,15 @@ def open_salesforce(
     templates: Templates,
     *,
     now_s: Callable[[], float],
-    on_usage: OnUsage = no_usage,
     total_timeout_s: float = TOTAL_TIMEOUT_S,
 ) -> SalesforceSink:
     """A sink that calls Salesforce."""
     http = AioHttp(total_timeout_s=total_timeout_s)
-    return SalesforceSink(settings, grant, templates, http, now_s=now_s, on_usage=on_usage)
+    return SalesforceSink(settings, grant, templates, http, now_s=now_s)
 
 
 class SalesforceSink:
-    """
-    `Sink` for one org. *templates* are those of tasks, *now_s* is the Unix time. *on_usage* hears what is left of the
-    day's calls.
-    """
+    """`Sink` for one org. *templates* are those of tasks, *now_s* is the Unix time."""
 
     def __init__(
         self,
@@ -64,7 +60,6 @@ class SalesforceSink:
         http: Http,
         *,
         now_s: Callable[[], float],
-        on_usage: OnUsage = no_usage,
     ) -> None:
         self._api = Api(
             http,
@@ -73,11 +68,15 @@ class SalesforceSink:
             version=settings.api_version,
             key_field=settings.external_id_field,
             now_s=now_s,
-            on_usage=on_usage,
         )
         self._leads = LeadWriter(self._api, settings)
         self._tasks = TaskWriter(self._api, self._leads, settings, templates=templates, now_s=now_s)
         self._check_query = f"SELECT {settings.external_id_field} FROM Lead LIMIT 1"  # noqa: S608 - a checked name
+
+    @property
+    def calls_left(self) -> float | None:
+        """The share of the org's daily calls that is left, 0 to 1, for all who use it; None until an answer said so."""
+        return self._api.share_left
 
     @property
     def traits(self) -> Traits:

@@ -24,13 +24,6 @@ _LIST_CHARS_MAX = 6_000
 
 UNREADABLE = Unknown("an answer that cannot be read")
 
-OnUsage = Callable[[float], None]
-"""Is told the share of the org's daily calls that is left, 0 to 1, with every answer that says so."""
-
-
-def no_usage(_share_left: float) -> None:
-    """For whoever has no metric."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -54,7 +47,6 @@ class Api:
         version: str,
         key_field: str,
         now_s: Callable[[], float],
-        on_usage: OnUsage,
     ) -> None:
         self.root = f"/services/data/{version}"
         """The path before every resource."""
@@ -63,7 +55,8 @@ class Api:
         self._base_url = base_url
         self._key_field = key_field
         self._now_s = now_s
-        self._on_usage = on_usage
+        self.share_left: float | None = None
+        """What is left of the org's daily calls, 0 to 1, as the last answer said that did."""
 
     async def call(
         self,
@@ -136,7 +129,7 @@ class Api:
         )
         usage = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
         if usage is not None and (calls_max := int(usage[2])):
-            self._on_usage(max(0.0, 1 - int(usage[1]) / calls_max))
+            self.share_left = max(0.0, 1 - int(usage[1]) / calls_max)
         return answer
 
 

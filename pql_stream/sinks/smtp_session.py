@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +13,7 @@ from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
     SMTPException,
+    SMTPResponse,
     SMTPResponseException,
     SMTPServerDisconnected,
 )
@@ -26,7 +29,10 @@ Security = Literal["starttls", "tls", "plain"]
 CONNECT_TIMEOUT_S = 15.0
 """Up to the greeting: some relays make a stranger wait for six seconds, to see whether he can."""
 
-_GO_ON, _CLOSING = 354, 421
+ENVELOPE_S_MAX = 60.0
+"""For one mail, up to its content: fifty recipients, each answered just in time, would take half an hour."""
+
+_GO_ON, _CLOSING, _UNKNOWN_MECHANISM, _REFUSED = 354, 421, 504, 535
 _FIRST_DOT = re.compile(rb"(?m)^\.")
 
 
@@ -66,6 +72,38 @@ class Relay:
             )
 
 
+class Logins:
+    """
+    Those at one relay, one at a time: while a password is refused, others may be about to offer it as well, and relays
+    lock accounts for that. Whoever began before the refusal has the answer.
+
+    Attributes: `refusals` counts them.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self.refusals = 0
+        self._last = SMTPResponse(_REFUSED, "")
+
+    async def take_turns(self, log_in: Callable[[], Awaitable[None]], refusals: int) -> None:
+        """
+        Do *log_in*, unless a login was refused since there were *refusals*.
+
+        Raises:
+            SMTPAuthenticationError: it is refused, or that one was.
+        """
+        async with self._turn:
+            if self.refusals != refusals:
+                raise SMTPAuthenticationError(*self._last)
+            try:
+                await log_in()
+            except SMTPAuthenticationError as exc:
+                if exc.code == _REFUSED:
+                    self.refusals += 1
+                    self._last = SMTPResponse(exc.code, exc.message)
+                raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """The relay waits for the content. *note*: which recipients will not get it."""
@@ -77,18 +115,19 @@ class SmtpSession:
     """
     Connects at the first mail, and is over at the first fault of the connection: what comes after it was not sent.
 
-    *helo* is what we call ourselves.
+    *logins* is shared by all sessions at the relay. *helo* is what we call ourselves.
     """
 
-    def __init__(self, relay: Relay, *, sender: str, helo: str, timeout_s: float) -> None:
+    def __init__(self, relay: Relay, logins: Logins, *, sender: str, helo: str, timeout_s: float) -> None:
+        self._login = (relay.username, relay.password) if relay.username else None
+        self._logins = logins
+        self._refusals = logins.refusals
         self._sender = sender
         self._timeout_s = timeout_s
         self._connect_timeout_s = min(timeout_s, CONNECT_TIMEOUT_S)
         self._client = SMTP(
             hostname=relay.host,
             port=relay.port,
-            username=relay.username or None,
-            password=relay.password or None,
             local_hostname=helo,
             timeout=timeout_s,
             use_tls=relay.security == "tls",
@@ -110,7 +149,8 @@ class SmtpSession:
         if failure := await self.open():
             return failure
         try:
-            ready = await self._envelope(mail)
+            async with asyncio.timeout(ENVELOPE_S_MAX):
+                ready = await self._envelope(mail)
             if isinstance(ready, _Ready):
                 self._write(mail.raw)
         except (SMTPException, OSError) as exc:
@@ -136,6 +176,8 @@ class SmtpSession:
             await self._client.connect(timeout=self._connect_timeout_s)
             if self._client.is_ehlo_or_helo_needed:
                 await self._client.ehlo()
+            if (login := self._login) is not None:
+                await self._logins.take_turns(lambda: self._log_in(*login), self._refusals)
         except SMTPResponseException as exc:
             step: Step = "login" if isinstance(exc, SMTPAuthenticationError) else "connect"
             outcome = outcome_of_reply(step, exc.code, exc.message)
@@ -145,6 +187,25 @@ class SmtpSession:
         except SMTPException:
             return Later("unauthorised", "sink", detail="the relay offers no STARTTLS, or no login")
         return None
+
+    async def _log_in(self, username: str, password: str) -> None:
+        """
+        Not by the client's own `login`: that offers a password that was refused again by each mechanism that the relay
+        knows, and relays lock accounts for it. Only "I do not know this one" (504) leads to the next.
+        """
+        if not self._client.supports_extension("auth"):
+            raise SMTPException("no AUTH")
+        by = {"plain": self._client.auth_plain, "login": self._client.auth_login, "cram-md5": self._client.auth_crammd5}
+        known = [mechanism for mechanism in by if mechanism in self._client.supported_auth_methods]
+        for mechanism in known:
+            try:
+                await by[mechanism](username, password)
+            except SMTPAuthenticationError as exc:
+                if exc.code != _UNKNOWN_MECHANISM or mechanism == known[-1]:
+                    raise
+            else:
+                return
+        raise SMTPException("no mechanism of ours")
 
     async def _envelope(self, mail: Mail) -> _Ready | Outcome:
         """Sender, recipients and DATA, up to where the relay waits for the content; or why it does not."""

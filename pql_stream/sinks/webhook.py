@@ -7,6 +7,7 @@ Whoever receives it knows a repeat by its `webhook-id`, which is the delivery's 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -84,19 +85,23 @@ class WebhookSink:
         self._endpoint = endpoint
         self._http = http
         self._now_s = now_s
-        self._signers = [Webhook(secret) for secret in endpoint.secrets]
-        self._is_gone = False
-
-    @property
-    def traits(self) -> Traits:
-        """Repeatable: a receiver that keeps to the specification knows the id again."""
-        return Traits(
+        self._traits = Traits(
             batch_max=1,
             repeatable=frozenset({"post"}),
             needs_profile=False,
-            rate=self._endpoint.rate_per_s,
+            rate=endpoint.rate_per_s,
             rate_period_s=1.0,
+            endpoint=hashlib.sha256(endpoint.url.encode()).hexdigest(),
         )
+        self._signers = [Webhook(secret) for secret in endpoint.secrets]
+
+    @property
+    def traits(self) -> Traits:
+        """
+        Repeatable: a receiver that keeps to the specification knows the id again. The endpoint is its whole URL:
+        another one, if only by its token, is not disabled.
+        """
+        return self._traits
 
     def channel_of(self, _item: Item) -> str:
         """There are none."""
@@ -127,8 +132,6 @@ class WebhookSink:
         await self._http.close()
 
     async def _deliver_one(self, item: Item) -> Outcome:
-        if self._is_gone:
-            return Refused("gone", "the endpoint answered 410 before")
         body = self._body(item)
         if not isinstance(body, bytes):
             return body
@@ -170,13 +173,12 @@ class WebhookSink:
         }
 
     def _outcome_of(self, answer: Answer) -> Outcome:
+        if 300 <= answer.status <= 399:
+            return Later("busy", "item", detail=f"status {answer.status}")
         match outcome_of_status(answer, now_s=self._now_s()):
             case None:
                 return Delivered()
-            case Refused("gone") as gone:
-                self._is_gone = True
-                return gone
-            case Refused(reason, detail) if reason != "too_large":
+            case Refused(reason, detail) if reason not in {"too_large", "gone"}:
                 # To the specification everything but 2xx and 410 is a failure that may pass:
                 # Make answers 400 when its queue is full, n8n 404 while a flow is off.
                 return Later("busy", "item", retry_after_s(answer.headers, self._now_s()), detail)

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -29,6 +30,8 @@ from pql_stream.delivery.outlet import Outlet
 from pql_stream.delivery.ports import DeliveryMeter, Ports, SinkTopics
 from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.delivery.sink import Sink
+from pql_stream.delivery.switch import Switch, SwitchAlert
+from pql_stream.errors import LedgerAway
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.metrics import PartitionMeter
 from pql_stream.stream.names import DELIVER_APP_ID, LEAD_PROFILES, PQL_QUALIFIED, SCORE_CHANGED, prefixed
@@ -53,6 +56,14 @@ Of one batch. What is in work when a worker dies is looked at again, and a batch
 smaller than for scoring, which works on a thousand times as many records.
 """
 
+FINISH_SHARE = 0.7
+"""
+Of the time in which partitions are to be handed over: so long may calls under way take. The rest is for the ledger.
+"""
+
+LOOK_EVERY_S = 30.0
+"""How often a sink that may have been disabled, or enabled again, is looked at, also while nothing goes to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkPlan:
@@ -63,6 +74,7 @@ class SinkPlan:
     topics: SinkTopics
     settings: DeliverySettings
     breaker: Breaker
+    alert: SwitchAlert
     ledger: Ledger
     limiter: Limiter
 
@@ -139,6 +151,7 @@ class DeliverApp(BatchApp):
         for plan in settings.sinks:
             self._add_sink(plan, self._outlet(plan, meter))
         self.task(self._report_progress)
+        self.task(self._look_at_sinks)
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Contact data is followed as long as anything is delivered."""
@@ -177,6 +190,7 @@ class DeliverApp(BatchApp):
         settings = self._settings
         ports = Ports(
             ledger=plan.ledger,
+            entitlement=self.lease,
             limiter=plan.limiter,
             outputs=self._outputs,
             profiles=self._following.follower,
@@ -192,8 +206,10 @@ class DeliverApp(BatchApp):
             sink=plan.sink,
             topics=plan.topics,
             owner=settings.owner,
+            finish_s=self.settings.revoke_timeout_s * FINISH_SHARE,
             settings=plan.settings,
             breaker=plan.breaker,
+            switch=Switch(plan.name, plan.sink.traits.endpoint, plan.ledger, plan.alert, ports.time_ms),
             ports=ports,
         )
 
@@ -249,3 +265,11 @@ class DeliverApp(BatchApp):
 
     async def _report_progress(self) -> None:
         await report_progress(self, self._progress)
+
+    async def _look_at_sinks(self) -> None:
+        """A sink that is disabled shows in the metrics also when nothing is for it: after a restart, at night."""
+        while not self.should_stop:
+            for deliverer in set(self._deliverers.values()):
+                with suppress(LedgerAway):
+                    await deliverer.look()
+            await self.sleep(LOOK_EVERY_S)

@@ -387,3 +387,17 @@ def test_both_ledgers_give_the_same_answers(steps, redis_url):
 
     for expected, actual in asyncio.run(both()):
         assert expected == actual
+
+
+async def test_an_endpoint_stays_disabled_until_it_is_enabled(ledger):
+    """
+    Since the first time that it said so; others are not, and to enable it twice changes nothing.
+    """
+    before = await ledger.disabled_at_ms("url-1")
+    await ledger.disable("url-1", 5)
+    await ledger.disable("url-1", 9)
+    disabled = [await ledger.disabled_at_ms(endpoint) for endpoint in ("url-1", "url-2")]
+    enabled = [await ledger.enable("url-1"), await ledger.enable("url-1")]
+
+    assert (None, [5, None], [True, False]) == (before, disabled, enabled)
+    assert await ledger.disabled_at_ms("url-1") is None

@@ -39,6 +39,9 @@ CALLS: dict[str, Callable[[RedisConnection], Awaitable[object]]] = {
     "settle": lambda connection: ledger_on(connection).settle("topic-0", "a", [Settlement(ONE, "refused")]),
     "park": lambda connection: ledger_on(connection).park("topic-0", "a", [ONE]),
     "repeats": lambda connection: ledger_on(connection).repeats(),
+    "disable": lambda connection: ledger_on(connection).disable("url", 1),
+    "disabled_at_ms": lambda connection: ledger_on(connection).disabled_at_ms("url"),
+    "enable": lambda connection: ledger_on(connection).enable("url"),
     "acquire": lambda connection: RedisLimiter(connection, Rate(1, 1.0), prefix="", sink="crm").acquire("key", 1),
 }
 

@@ -8,7 +8,7 @@ from pql_stream.core.changes import MODES
 from pql_stream.delivery.outcomes import RefusalReason
 from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeName
 from pql_stream.ops.dead_letter_watch import Lying
-from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
+from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter, show_calls_left
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.ops.metrics.watching import PrometheusCanaryMeter
@@ -55,6 +55,7 @@ def whole_page() -> tuple[MetricsPage, PrometheusMeter]:
     published = ["score-changed", "pql-qualified"]
     delivery = PrometheusDeliveryMeter(page, SINKS, published)
     _own(page.partitions(), [*published, *(f"delivery-{sink}{end}" for sink in SINKS for end in ("", "-parked"))])
+    show_calls_left(page, {sink: lambda: 0.7 for sink in SINKS})
     for topic in published:
         delivery.dispatched(topic, dict.fromkeys(get_args(DispatchOutcome), 1))
     for sink in SINKS:

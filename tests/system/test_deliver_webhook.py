@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from deliver_bench import DeliverBench, ids_of, in_order, published
+from deliver_bench import PARTITIONS, DeliverBench, ids_of, in_order, published
 
+from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.stream.names import PQL_QUALIFIED, SCORE_CHANGED
 from pql_stream.testing.destinations.faults import Fault
 from pql_stream.testing.destinations.webhook import FakeWebhook
@@ -140,6 +141,31 @@ async def test_a_dead_sink_delays_no_other(bench, fakes):
 
     assert {1} == set(one.journal.seen().values())
     assert in_order(changes(one))
+
+
+async def test_a_410_holds_for_every_worker_to_come(bench, fakes):
+    """
+    A receiver answers 410, and would take everything from then on. The worker sends nothing more there, nor does the
+    next one, and both tell it; what was for it is among the dead letters, and the other receiver gets everything.
+    """
+    one, two = fakes["one"], fakes["two"]
+    one.faults.then(*[Fault("status", 410)] * PARTITIONS * DeliverySettings().calls_max)
+    half = len(RECORDS) // 2
+    bench.publish(RECORDS[:half])
+    first = bench.start("a")
+    await bench.wait_for(lambda: len(two.journal.seen()) > 0)
+    await bench.done()
+    first.terminate()
+    first.wait(15)
+    requests = len(one.journal.requests)
+    bench.publish(RECORDS[half:])
+    bench.start("b")
+    await bench.wait_for(lambda: all_arrived(two))
+    await bench.done()
+
+    assert ({}, requests) == (one.journal.seen(), len(one.journal.requests))
+    await bench.written("delivery-one-dlq", EXPECTED)
+    assert all('"sink_disabled"' in bench.log(name) for name in ("a", "b"))
 
 
 async def test_sigterm_ends_a_worker_whose_sink_is_away(bench, fakes):

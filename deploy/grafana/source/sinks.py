@@ -17,11 +17,11 @@ SINKS = Dashboard(
             (
                 Panel(
                     title="Breaker",
-                    says="Open and paused: nothing is sent for now. What is for the sink waits in Kafka.",
+                    says="Open, paused: what is for the sink waits. Disabled (410): it is among the dead letters.",
                     unit="none",
                     kind="stat",
                     bounds=(1, 2),
-                    states=("closed", "half-open", "open", "paused"),
+                    states=("closed", "half-open", "open", "paused", "disabled"),
                     queries=((f"max by (sink) (pql_sink_breaker_state{OF_SINK})", "{{sink}}"),),
                 ),
                 Panel(
@@ -39,6 +39,13 @@ SINKS = Dashboard(
                     kind="stat",
                     bounds=(0.01, 0.06),
                     queries=((f"pql:delivery_late:ratio_rate1h{OF_SINK}", "{{sink}}"),),
+                ),
+                Panel(
+                    title="Daily calls left",
+                    says="Of a Salesforce org, for all who use it.",
+                    unit="percentunit",
+                    kind="stat",
+                    queries=((f"min by (sink) (pql_sink_calls_left_ratio{OF_SINK})", "{{sink}}"),),
                 ),
                 Panel(
                     title="Types",

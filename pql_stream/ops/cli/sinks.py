@@ -11,9 +11,10 @@ from pql_stream.delivery.ports import SinkTopics
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.delivery.checks import SinkSetUp, check_sinks, set_up_sinks
 from pql_stream.ops.delivery.config import DeliveryConfig, load_live_config
+from pql_stream.ops.delivery.disabled import DisabledSinks, enable_sinks
 from pql_stream.ops.delivery.problems import unknown
 from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
-from pql_stream.ops.settings import load_settings
+from pql_stream.ops.settings import Settings, load_settings
 
 EXIT_FAILED = 1
 
@@ -42,7 +43,7 @@ def command() -> None:
 @_json_option
 def list_(*, as_json: bool) -> None:
     """Each sink with its type, its rate and the routes that lead to it."""
-    config, sinks = _open(())
+    config, sinks = _open(load_settings(), ())
     rows = [_row(config, one) for one in sinks]
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
@@ -59,8 +60,9 @@ def list_(*, as_json: bool) -> None:
 @click.pass_context
 def check(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> None:
     """Ask each destination whether the credentials are good, by a call that changes nothing: exit 1 if one says no."""
-    _, sinks = _open(names)
-    checks = check_sinks(sinks)
+    settings = load_settings()
+    _, sinks = _open(settings, names)
+    checks = check_sinks(sinks, DisabledSinks(settings).of)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in checks], indent=2))
     else:
@@ -77,7 +79,7 @@ def check(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> None:
 @click.pass_context
 def set_up(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> None:
     """Make at each destination what we write to and is not there: HubSpot's properties. What is there stays."""
-    _, sinks = _open(names)
+    _, sinks = _open(load_settings(), names)
     done = set_up_sinks(sinks)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in done], indent=2))
@@ -89,9 +91,30 @@ def set_up(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> None
         ctx.exit(EXIT_FAILED)
 
 
-def _open(names: tuple[str, ...]) -> tuple[DeliveryConfig, tuple[OpenSink, ...]]:
-    """The sinks of *names*, all if there are none."""
+@command.command
+@click.argument("names", nargs=-1, metavar="NAME...", required=True)
+@_json_option
+def enable(names: tuple[str, ...], *, as_json: bool) -> None:
+    """
+    Send to a webhook again that has disabled itself by answering 410 (gone).
+
+    Running workers go on within a batch. What went to the dead letters meanwhile stays there: see `dlq redrive`.
+    """
     settings = load_settings()
+    settings.require_redis_url()
+    _, sinks = _open(settings, names)
+    done = enable_sinks(settings, sinks)
+    if as_json:
+        click.echo(json.dumps([{"sink": name, "was_disabled": was_disabled} for name, was_disabled in done.items()]))
+        return
+    for name, was_disabled in done.items():
+        hint = f"`pql-stream dlq redrive --sink {name} --reason gone` brings back what it missed"
+        text = "enabled" if was_disabled else "it was not disabled"
+        _print(name, "ok", text, hint if was_disabled else "")
+
+
+def _open(settings: Settings, names: tuple[str, ...]) -> tuple[DeliveryConfig, tuple[OpenSink, ...]]:
+    """The sinks of *names*, all if there are none."""
     config = load_live_config(settings)
     if strange := [name for name in names if name not in config.sinks]:
         raise InvalidSettings(f"there is no such sink: {unknown(strange[0], config.sinks)}")

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -21,13 +22,15 @@ from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.delivery.redis_limits import RedisLimiter
 from pql_stream.ops.cluster_wait import when_there
 from pql_stream.ops.connecting import connection_of
+from pql_stream.ops.delivery.checks import how_to_enable
 from pql_stream.ops.delivery.config import DeliveryConfig
 from pql_stream.ops.delivery.sinks import OpenSink, open_sinks
-from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter
+from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter, show_calls_left
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.preflight import read_shape
 from pql_stream.ops.settings import Settings
 from pql_stream.ops.watching import WatchedApp, watched_delivery
+from pql_stream.sinks.salesforce import SalesforceSink
 from pql_stream.stream.names import PQL_QUALIFIED, SCORE_CHANGED, prefixed
 
 if TYPE_CHECKING:
@@ -40,8 +43,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Delivering:
     """The app with what watches it, and what it works with, which `close` lets go of."""
 
-    app: DeliverApp
-    watched: WatchedApp
+    watched: WatchedApp[DeliverApp]
     _sinks: tuple[OpenSink, ...]
     _redis: RedisConnection
 
@@ -69,8 +71,11 @@ async def delivering(
         return None
     for warning in config.warnings:
         log.warning("settings_file", warning=warning)
+    show_calls_left(
+        page, {one.name: partial(_calls_left, one.sink) for one in sinks if isinstance(one.sink, SalesforceSink)}
+    )
     app = _make_app(settings, config, sinks, redis, page=page, partitions=shape.partitions)
-    return Delivering(app, watched_delivery(settings, app, names, page, stop), sinks, redis)
+    return Delivering(watched_delivery(settings, app, names, page, stop), sinks, redis)
 
 
 def _make_app(
@@ -110,25 +115,37 @@ def _make_app(
     )
 
 
+def _calls_left(sink: SalesforceSink) -> float | None:
+    return sink.calls_left
+
+
 def _plan(opened: OpenSink, redis: RedisConnection, prefix: str) -> SinkPlan:
     from pql_stream.stream.deliver_app import SinkPlan  # noqa: PLC0415 - as above
 
+    alert = _LogAlert()
     return SinkPlan(
         name=opened.name,
         sink=opened.sink,
         topics=opened.topics,
         settings=opened.settings,
-        breaker=Breaker(opened.name, opened.breaker, _LogAlert(), time.monotonic, random.random),
+        breaker=Breaker(opened.name, opened.breaker, alert, time.monotonic, random.random),
+        alert=alert,
         ledger=RedisLedger(redis, prefix=prefix, sink=opened.name),
         limiter=RedisLimiter(redis, opened.rate, prefix=prefix, sink=opened.name),
     )
 
 
 class _LogAlert:
-    """An `Alert` in the log; the breaker's state is a metric beside it."""
+    """An `Alert`, and a `SwitchAlert`, in the log; the sink's state is a metric beside it."""
 
     def paused(self, sink: str, reason: LaterReason, for_s: float, detail: str) -> None:
         log.error("sink_paused", sink=sink, reason=reason, for_s=round(for_s), detail=detail)
 
     def resumed(self, sink: str) -> None:
         log.info("sink_resumed", sink=sink)
+
+    def disabled(self, sink: str) -> None:
+        log.error("sink_disabled", sink=sink, why="it answered 410: gone", what_to_do=how_to_enable(sink))
+
+    def enabled(self, sink: str) -> None:
+        log.info("sink_enabled", sink=sink)

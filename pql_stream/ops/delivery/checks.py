@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from pql_stream.delivery.outcomes import Delivered, Later, LaterReason, Outcome, Refused, Unknown
+from pql_stream.errors import LedgerAway
+from pql_stream.ops.delivery.disabled import Disabled
 from pql_stream.ops.delivery.sinks import OpenSink
 from pql_stream.sinks.hubspot import HubSpotSink
 from pql_stream.sinks.hubspot_properties import SetUp
+from pql_stream.wire.numbers import rfc3339
 
 _T = TypeVar("_T")
 
@@ -48,13 +51,34 @@ class SinkSetUp:
     what_to_do: str = ""
 
 
-def check_sinks(sinks: Sequence[OpenSink]) -> list[SinkCheck]:
-    """Ask all *sinks* at once, and close them."""
+def check_sinks(sinks: Sequence[OpenSink], disabled: Callable[[OpenSink], Awaitable[Disabled]]) -> list[SinkCheck]:
+    """Ask all *sinks* at once, and close them; *disabled* tells what the ledger has of each."""
 
     async def check(one: OpenSink) -> SinkCheck:
-        return check_of(one.name, await one.sink.check())
+        return with_disabled(check_of(one.name, await one.sink.check()), await disabled(one))
 
     return _each(sinks, check)
+
+
+def with_disabled(check: SinkCheck, disabled: Disabled) -> SinkCheck:
+    """*check*, and what the ledger has: whatever the destination says now, nothing goes there while it is disabled."""
+    match disabled:
+        case None:
+            return check
+        case LedgerAway():
+            text = f"{check.text}; the ledger does not tell whether a 410 has disabled it ({disabled.why})"
+            return replace(check, text=text, what_to_do=check.what_to_do or disabled.what_to_do)
+        case at_ms:
+            text = f"disabled since {rfc3339(at_ms)}, when it answered 410 (gone): deliveries go to the dead letters"
+            return SinkCheck(check.sink, ok=False, text=text, what_to_do=how_to_enable(check.sink))
+
+
+def how_to_enable(sink: str) -> str:
+    """What an operator does about a *sink* that has disabled itself."""
+    return (
+        f"when it takes messages again `pql-stream sinks enable {sink}`, or give it its new URL; then "
+        f"`pql-stream dlq redrive --sink {sink} --reason gone`"
+    )
 
 
 def set_up_sinks(sinks: Sequence[OpenSink]) -> list[SinkSetUp]:

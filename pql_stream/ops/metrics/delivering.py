@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pql_stream.delivery.breaker import BREAKER_STATES, BreakerState
 from pql_stream.delivery.outcomes import RefusalReason
-from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeName
+from pql_stream.delivery.ports import SINK_STATES, DeliveryReport, DispatchOutcome, OutcomeName, SinkState
 from pql_stream.ops.metrics.page import MetricsPage
 
 DELIVERY_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
@@ -95,27 +96,41 @@ class PrometheusDeliveryMeter:
             # Clocks differ between machines: a record "from the future" took no time.
             self._seconds.labels(sink).observe(max(seconds, 0.0))
 
-    def stands(self, sink: str, breaker: BreakerState, oldest_pending_at_ms: int | None) -> None:
+    def stands(self, sink: str, state: SinkState, oldest_pending_at_ms: int | None) -> None:
         """Keep how the sink stands."""
-        self._standing.sinks[sink] = breaker, oldest_pending_at_ms
+        self._standing.sinks[sink] = state, oldest_pending_at_ms
+
+
+def show_calls_left(page: MetricsPage, sinks: Mapping[str, Callable[[], float | None]]) -> None:
+    """Show on *page*, of *sinks* that count calls by the day, the share that is left; NaN until it is known."""
+    gauge = Gauge(
+        "pql_sink_calls_left_ratio", "Share of the account's daily calls that is left", ["sink"], registry=page.registry
+    )
+    for sink, calls_left in sinks.items():
+        gauge.labels(sink).set_function(partial(_known, calls_left))
+
+
+def _known(calls_left: Callable[[], float | None]) -> float:
+    share = calls_left()
+    return math.nan if share is None else share
 
 
 class _Standing(Collector):
     """How the sinks stand. Written out when the page is asked for, because an age grows while nothing happens."""
 
     def __init__(self, sinks: Iterable[str], clock: Callable[[], float]) -> None:
-        self.sinks: dict[str, tuple[BreakerState, int | None]] = dict.fromkeys(sinks, ("closed", None))
+        self.sinks: dict[str, tuple[SinkState, int | None]] = dict.fromkeys(sinks, ("closed", None))
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         breaker = GaugeMetricFamily(
-            "pql_sink_breaker_state", "0 closed, 1 half-open, 2 open, 3 paused", labels=["sink"]
+            "pql_sink_breaker_state", "0 closed, 1 half-open, 2 open, 3 paused, 4 disabled by a 410", labels=["sink"]
         )
         oldest = GaugeMetricFamily(
             "pql_sink_oldest_pending_seconds", "Age of the delivery in work that waits longest", labels=["sink"]
         )
         now_s = self._clock()
         for sink, (state, at_ms) in sorted(self.sinks.items()):
-            breaker.add_metric([sink], BREAKER_STATES[state])
+            breaker.add_metric([sink], SINK_STATES[state])
             oldest.add_metric([sink], 0.0 if at_ms is None else max(now_s - at_ms / 1000, 0.0))
         yield from (breaker, oldest)

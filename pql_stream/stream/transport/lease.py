@@ -34,11 +34,14 @@ class Lease:
         self._asked_at_s: float | None = None
         self._losses = 0
         self._ended = False
+        self.confirmations = 0
+        """How often the broker has said that we are a member."""
 
     def renew(self, asked_at_s: float) -> None:
         """The broker answered what we sent at *asked_at_s*: we are a member."""
         if not self._ended:
             self._asked_at_s = asked_at_s
+            self.confirmations += 1
 
     def lose(self) -> None:
         """The broker says that we are no member, or of an old generation."""
@@ -55,6 +58,11 @@ class Lease:
         if self._asked_at_s is None:
             return 0.0
         return max(0.0, self._asked_at_s + self.valid_s - self.clock())
+
+    @property
+    def is_good(self) -> bool:
+        """The lease is not over."""
+        return self.left_s() > 0.0
 
     @property
     def is_lost(self) -> bool:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import ssl
 from collections import deque
+from collections.abc import Collection
 from email import message_from_bytes
 from email.policy import default as modern
 from typing import Any, Literal
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from pql_stream.testing.destinations.faults import Fault, FaultScript
 from pql_stream.testing.destinations.journal import Effect, Journal
@@ -30,14 +31,16 @@ class FakeSmtp:
 
     `faults` are played when a mail is whole: "status" is its reply, *before* and *after* are before and after it is
     accepted. `stages` come first: for each step the replies to its next uses, or CLOSE or HANG. `refused` is the
-    reply to a recipient, each time. With *login* nothing goes without it. *tls*: STARTTLS is offered, or, with
-    *implicit_tls*, spoken from the start.
+    reply to a recipient, each time. With *login* nothing goes without it; `logins` are the mechanisms that were
+    tried. *unknown*: those that it offers and does not know. *tls*: STARTTLS is offered, or, with *implicit_tls*,
+    spoken from the start.
     """
 
     def __init__(
         self,
         *,
         login: tuple[str, str] | None = None,
+        unknown: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
         smtputf8: bool = True,
@@ -47,7 +50,9 @@ class FakeSmtp:
         self.stages: dict[Stage, deque[str]] = {"connect": deque(), "mail": deque(), "rcpt": deque(), "data": deque()}
         self.refused: dict[str, str] = {}
         self.connections = 0
+        self.logins: list[str] = []
         self._login = login
+        self._unknown = frozenset(unknown)
         self._tls = tls
         self._implicit_tls = implicit_tls
         self._smtputf8 = smtputf8
@@ -95,7 +100,14 @@ class FakeSmtp:
                 await self._hang()
         return action
 
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name, like those below
+    async def handle_AUTH(  # noqa: N802 - aiosmtpd's name, like those below
+        self, _server: SMTP, _session: Session, _envelope: Envelope, words: list[str]
+    ) -> str | object:
+        """A login begins; what goes on with it is aiosmtpd's."""
+        self.logins.append(words[0])
+        return "504 5.5.4 no such mechanism" if words[0] in self._unknown else MISSING
+
+    async def handle_MAIL(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """A sender."""
@@ -180,7 +192,7 @@ class FakeSmtp:
         self.connections += 1
         if action := self.next_of("connect"):
             return _Doorkeeper(action)
-        return _Server(self, loop=asyncio.get_running_loop(), **self._options())
+        return _Server(self, is_encrypted=self._implicit_tls, loop=asyncio.get_running_loop(), **self._options())
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"hostname": "relay.fake", "enable_SMTPUTF8": self._smtputf8}
@@ -198,9 +210,11 @@ class FakeSmtp:
 class _Server(SMTP):
     """aiosmtpd's server with a say before the content."""
 
-    def __init__(self, relay: FakeSmtp, **options: Any) -> None:  # noqa: ANN401 - aiosmtpd's own options
+    def __init__(self, relay: FakeSmtp, *, is_encrypted: bool, **options: Any) -> None:  # noqa: ANN401 - aiosmtpd's own options
         self._relay = relay
         super().__init__(relay, **options)
+        # It does not see TLS from the first byte; its own option for that warns of logins on plain connections.
+        self._auth_require_tls = not is_encrypted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._relay.opened(transport)

@@ -13,15 +13,16 @@ import msgspec
 
 from pql_stream.core.profiles import LeadProfile
 from pql_stream.core.routes import Action
-from pql_stream.delivery.breaker import Breaker, BreakerSettings, BreakerState
+from pql_stream.delivery.breaker import Breaker, BreakerSettings
 from pql_stream.delivery.deliverer import Deliverer, Handled
 from pql_stream.delivery.ledger import Grant, Known, MemoryLedger, Ref, Repeats, Settlement
 from pql_stream.delivery.limits import Limiter, MemoryLimiter, Rate
 from pql_stream.delivery.outcomes import Delivered, LaterReason, Outcome, Unknown
 from pql_stream.delivery.outlet import Outlet
-from pql_stream.delivery.ports import DeliveryReport, Ports, SinkTopics, Stop
+from pql_stream.delivery.ports import DeliveryReport, Ports, SinkState, SinkTopics, Stop
 from pql_stream.delivery.settings import DeliverySettings
 from pql_stream.delivery.sink import Item, Traits
+from pql_stream.delivery.switch import Switch
 from pql_stream.errors import InvalidState, LedgerAway
 from pql_stream.testing.builders import JAN_5_MS, Record
 from pql_stream.wire.deliveries import Delivery, decode_delivery, encode_delivery
@@ -96,6 +97,7 @@ class ScriptedSink:
     calls: list[list[str]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
     at_once: int = 0
     at_once_max: int = 0
 
@@ -116,6 +118,8 @@ class ScriptedSink:
         try:
             outcomes = [self._one(item) for item in items]
             await asyncio.sleep(self.seconds)
+            if self.hanging.intersection(item.delivery.delivery_id for item in items):
+                await asyncio.sleep(1_000_000.0)
         finally:
             self.at_once -= 1
         self.effect()
@@ -161,7 +165,7 @@ class Meter:
     parked: int = 0
     superseded: int = 0
     repeated: int = 0
-    standing: list[tuple[BreakerState, int | None]] = field(default_factory=list)
+    standing: list[tuple[SinkState, int | None]] = field(default_factory=list)
 
     def reported(self, sink: str, report: DeliveryReport) -> None:
         self.outcomes.update(report.outcomes)
@@ -171,22 +175,46 @@ class Meter:
         self.superseded += report.superseded
         self.repeated += report.repeated
 
-    def stands(self, sink: str, breaker: BreakerState, oldest_pending_at_ms: int | None) -> None:
-        if self.standing[-1:] != [(breaker, oldest_pending_at_ms)]:
-            self.standing.append((breaker, oldest_pending_at_ms))
+    def stands(self, sink: str, state: SinkState, oldest_pending_at_ms: int | None) -> None:
+        if self.standing[-1:] != [(state, oldest_pending_at_ms)]:
+            self.standing.append((state, oldest_pending_at_ms))
 
 
 @dataclass
 class Alerts:
     """What was told."""
 
-    told: list[tuple[str, LaterReason | None]] = field(default_factory=list)
+    told: list[tuple[str, LaterReason | Literal["disabled", "enabled"] | None]] = field(default_factory=list)
 
     def paused(self, sink: str, reason: LaterReason, for_s: float, detail: str) -> None:
         self.told.append((sink, reason))
 
     def resumed(self, sink: str) -> None:
         self.told.append((sink, None))
+
+    def disabled(self, sink: str) -> None:
+        self.told.append((sink, "disabled"))
+
+    def enabled(self, sink: str) -> None:
+        self.told.append((sink, "enabled"))
+
+
+@dataclass
+class Group:
+    """What one worker knows of its group: until *out_at_s* it is a member, and hears so each second."""
+
+    now_s: Callable[[], float]
+    out_at_s: float = float("inf")
+    back_at_s: float = float("inf")
+
+    @property
+    def is_good(self) -> bool:
+        return self.now_s() < self.out_at_s or self.now_s() >= self.back_at_s
+
+    @property
+    def confirmations(self) -> int:
+        now_s = self.now_s()
+        return int(min(now_s, self.out_at_s) + max(now_s - self.back_at_s, 0.0))
 
 
 class WorldLedger:
@@ -196,8 +224,10 @@ class WorldLedger:
         self.inner = MemoryLedger()
         self.effect = effect
         self.away: Callable[[], bool] = lambda: False
+        self.owners: list[str] = []
 
     async def take_over(self, partition: str, owner: str) -> None:
+        self.owners.append(owner)
         await self._made(lambda: self.inner.take_over(partition, owner))
 
     async def look_up(self, refs: Sequence[Ref]) -> list[Known]:
@@ -218,6 +248,15 @@ class WorldLedger:
 
     async def repeats(self) -> Repeats:
         return await self.inner.repeats()
+
+    async def disable(self, endpoint: str, at_ms: int) -> None:
+        await self._made(lambda: self.inner.disable(endpoint, at_ms))
+
+    async def disabled_at_ms(self, endpoint: str) -> int | None:
+        return await self._made(lambda: self.inner.disabled_at_ms(endpoint))
+
+    async def enable(self, endpoint: str) -> bool:
+        return await self._made(lambda: self.inner.enable(endpoint))
 
     async def _made(self, call: Callable[[], Awaitable[Any]]) -> Any:
         self.effect()
@@ -240,6 +279,7 @@ class World:
         self.effects_left = 1_000_000_000
         self.settings = settings or DeliverySettings()
         self.breaker_settings = BreakerSettings()
+        self.finish_s = 10_000.0
         self.ledger = WorldLedger(self.effect)
         self.sink = ScriptedSink(traits, self.effect)
         self.meter = Meter()
@@ -297,8 +337,10 @@ class World:
             self._before_s = self.now_s()
             self._loop = asyncio.get_running_loop()
         traits = self.sink.traits
+        self.group = Group(self.now_s)
         ports = Ports(
             ledger=self.ledger,
+            entitlement=self.group,
             limiter=self.limiter or MemoryLimiter(Rate(traits.rate, traits.rate_period_s), self.now_s),
             outputs=self,
             profiles=self,
@@ -310,17 +352,18 @@ class World:
             chance=self.chance,
         )
         self.breaker = Breaker(SINK, self.breaker_settings, self.alerts, self.now_s, self.chance)
-        return Deliverer(
-            Outlet(
-                name=SINK,
-                sink=self.sink,
-                topics=TOPICS,
-                owner=f"w{self.lives}",
-                settings=self.settings,
-                breaker=self.breaker,
-                ports=ports,
-            )
+        self.outlet = Outlet(
+            name=SINK,
+            sink=self.sink,
+            topics=TOPICS,
+            owner=f"w{self.lives}",
+            finish_s=self.finish_s,
+            settings=self.settings,
+            breaker=self.breaker,
+            switch=Switch(SINK, traits.endpoint, self.ledger, self.alerts, self.time_ms),
+            ports=ports,
         )
+        return Deliverer(self.outlet)
 
     def add(self, *deliveries: Delivery) -> None:
         """Records of `delivery-crm`."""

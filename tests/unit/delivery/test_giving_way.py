@@ -36,6 +36,25 @@ def test_attempts_under_way_finish_and_are_recorded_and_nothing_new_begins():
     assert (["delivered", "delivered", "pending"], [["d1"], ["d2"]]) == (world.states(1, 2, 3), world.sink.calls)
 
 
+def test_a_call_that_hangs_is_cut_off():
+    """
+    A destination hangs when the batch is stopped: after the time that the hand-over leaves for it, nobody knows what
+    became of the call, and the next owner repeats it, marked and listed. The other call ended, and is done.
+    """
+    world = World(with_traits(repeatable=frozenset()))
+    world.finish_s = 7.0
+    world.sink.seconds = 5.0
+    world.sink.hanging = {"d1"}
+
+    handled, took_s = run(stopped_after(world, 4.0, 1, 2))
+
+    assert (("gave_way", 7.0), ["unknown", "delivered"]) == ((handled, took_s), world.states(1, 2))
+    assert 0 == world.sink.at_once
+    world.sink.hanging = set()
+    run(world.read())
+    assert (["d1", "d2", "d1"], ("d1",)) == (world.delivered(), run(world.ledger.repeats()).delivery_ids)
+
+
 @pytest.mark.parametrize("step", [Refused("invalid"), Later("busy", "item", 900.0), Unknown(), "bug"])
 def test_every_outcome_is_recorded_on_the_way_out(step):
     """What ends while the batch gives way is in the ledger, and what failed is left to the next owner."""
@@ -214,20 +233,102 @@ def test_a_worker_that_wakes_up_late_repeats_no_more_than_it_had_in_flight():
     world.add(*(delivery(number, f"u{number}") for number in (1, 2, 3)))
 
     async def play() -> tuple[str, str, str]:
-        first = world.deliverer()
+        first, group, stop = world.deliverer(), world.group, asyncio.Event()
         batch = Batch(TOPICS.deliveries, world.main)
-        frozen = asyncio.create_task(first.handle(batch, asyncio.Event()))
+        frozen = asyncio.create_task(first.handle(batch, stop))
         await asyncio.sleep(10)
+        group.out_at_s = world.now_s()
         world.sink.seconds = 1.0
         second = await world.deliverer().handle(batch, asyncio.Event())
+        asyncio.get_running_loop().call_later(2_000, stop.set)  # it joins again, and is told to hand over
         late = await frozen
         # It may be its own again later.
+        group.back_at_s = world.now_s()
         again = await first.handle(Batch(TOPICS.deliveries, world.main, 3), asyncio.Event())
         return second, late, again
 
     assert ("done", "gave_way", "done") == run(play())
     assert ["d1", "d1", "d2", "d3"] == world.delivered()
     assert ("d1",) == run(world.ledger.repeats()).delivery_ids
+
+
+async def zombie(world: World, *, out_after_s: float) -> list[str]:
+    """
+    Two workers have the same batch. The first is out of its group after *out_after_s*, and then the other one, with
+    calls of 100 s, is the owner.
+    """
+    first, group, stop = world.deliverer(), world.group, asyncio.Event()
+    batch = Batch(TOPICS.deliveries, world.main)
+    group.out_at_s = out_after_s
+    asyncio.get_running_loop().call_later(1_000, stop.set)
+    frozen = asyncio.create_task(first.handle(batch, stop))
+    await asyncio.sleep(out_after_s)
+    world.sink.seconds = 100.0
+    owner = asyncio.create_task(world.deliverer().handle(batch, asyncio.Event()))
+    return [await frozen, await owner]
+
+
+def test_a_worker_that_is_out_of_its_group_claims_nothing_more():
+    """It has a call in flight, and would go on with the others; the new owner's calls are not repeated."""
+    world = World(with_traits(repeatable=frozenset()))
+    world.settings = DeliverySettings(calls_max=1)
+    world.sink.seconds = 10.0
+    world.add(*(delivery(number, f"u{number}") for number in (1, 2, 3)))
+
+    assert ["gave_way", "done"] == run(zombie(world, out_after_s=5.0))
+    assert ["d1", "d1", "d2", "d3"] == world.delivered()
+    assert ("d1",) == run(world.ledger.repeats()).delivery_ids
+
+
+def test_a_worker_that_is_out_of_its_group_takes_nothing_over():
+    """It was frozen with a batch that it had not begun: it sends nothing, and the owner does not notice."""
+    world = World(with_traits(repeatable=frozenset()))
+    world.add(*(delivery(number, f"u{number}") for number in (1, 2)))
+
+    assert ["gave_way", "done"] == run(zombie(world, out_after_s=0.0))
+    assert (["d1", "d2"], 0) == (world.delivered(), run(world.ledger.repeats()).count)
+    assert ["w2"] == world.ledger.owners
+
+
+def test_a_partition_that_a_zombie_took_over_is_taken_back():
+    """
+    Its take-over was on the way to the ledger when it froze. The owner loses its claim, hears from the group that the
+    partition is its own all the same, and goes on: it does not stand still until the next rebalance.
+    """
+    world = World(with_traits(repeatable=frozenset()))
+    world.settings = DeliverySettings(calls_max=1)
+    world.sink.seconds = 10.0
+    world.add(*(delivery(number, f"u{number}") for number in (1, 2, 3)))
+
+    async def play() -> str:
+        owner = asyncio.create_task(world.deliverer().handle(Batch(TOPICS.deliveries, world.main), asyncio.Event()))
+        await asyncio.sleep(5)
+        await world.ledger.take_over(f"{TOPICS.deliveries}/0", "zombie")
+        return await owner
+
+    assert "done" == run(play())
+    assert (["d1", "d2", "d3"], 0) == (world.delivered(), run(world.ledger.repeats()).count)
+    assert ["w1", "zombie", "w1"] == world.ledger.owners
+    assert 10.0 + 2.0 + 20.0 == world.now_s()  # two more words of the group, one a second
+
+
+def test_a_worker_that_is_not_sure_of_its_group_waits_until_it_is():
+    """The broker was away for longer than the session: nothing new is sent, and everything when it has answered."""
+    world = World()
+    world.settings = DeliverySettings(calls_max=1)
+    world.sink.seconds = 10.0
+    world.add(*(delivery(number, f"u{number}") for number in (1, 2)))
+
+    async def play() -> tuple[str, list[list[str]], bool]:
+        deliverer = world.deliverer()
+        world.group.out_at_s, world.group.back_at_s = 5.0, 500.0
+        task = asyncio.create_task(deliverer.handle(Batch(TOPICS.deliveries, world.main), asyncio.Event()))
+        await asyncio.sleep(400)
+        calls, waits = list(world.sink.calls), deliverer.waits(TOPICS.deliveries, 0)
+        return await task, calls, waits
+
+    assert ("done", [["d1"]], True) == run(play())
+    assert (["d1", "d2"], ["delivered"] * 2) == (world.delivered(), world.states(1, 2))
 
 
 def test_a_ledger_that_is_away_pauses_delivery():

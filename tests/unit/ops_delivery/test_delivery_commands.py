@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from settings_file import ENVIRON, ROUTES, SIGNING, SINKS, route
 
+from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.cli import cli
+from pql_stream.ops.delivery.config import load_live_config
+from pql_stream.ops.delivery.sinks import open_sinks
 from pql_stream.ops.doctor import examine
 from pql_stream.ops.settings import load_settings
 from pql_stream.testing.destinations.hubspot import SERVICE_KEY, FakeHubSpot
+from pql_stream.testing.destinations.webhook import FakeWebhook
 from pql_stream.testing.simulation import simulate
 
 
@@ -109,6 +114,66 @@ async def test_check_asks_each_destination(hubspot, tmp_path):
     assert "failed   crm" in wrong.stdout
     assert "look at its credentials" in wrong.stdout
     assert "pat-wrong" not in wrong.output
+
+
+@pytest.fixture
+async def hook(place, monkeypatch, redis_space):
+    """A settings file with a webhook that takes everything, a Redis, and what a worker's ledger has of it."""
+    fake = FakeWebhook([SIGNING])
+    monkeypatch.setenv("URL", await fake.start())
+    monkeypatch.setenv("REDIS_URL", redis_space.url)
+    monkeypatch.setenv("PQL_TOPIC_PREFIX", redis_space.prefix)
+    file = """
+[sinks.hook]
+type = "webhook"
+url = { env = "URL" }
+secrets = [{ env = "SIGNING" }]
+http_allowed = true
+allowed_networks = ["127.0.0.0/8"]
+"""
+    place(file + route(sink="hook", action="post"))
+    yield RedisLedger(redis_space.connection, prefix=redis_space.prefix, sink="hook")
+    await fake.close()
+
+
+async def test_a_disabled_webhook_is_told_until_it_is_enabled(hook, monkeypatch):
+    """
+    `sinks check` and `doctor` say that a 410 has disabled it, though it would take something now; `sinks enable` lifts
+    that, once, and so does another URL.
+    """
+    config = load_live_config(load_settings())
+    [opened] = open_sinks(config, "")
+    fine = await asyncio.to_thread(run_json, "sinks", "check", "--json")
+    await hook.disable(opened.sink.traits.endpoint, 1_767_607_200_000)
+    disabled = await asyncio.to_thread(run_json, "sinks", "check", "--json")
+    seen = await asyncio.to_thread(lambda: [one for one in examine(load_settings()) if one.subject == "sink"])
+    with monkeypatch.context() as moved:
+        moved.setenv("URL", os.environ["URL"] + "?v=2")
+        elsewhere = await asyncio.to_thread(run_json, "sinks", "check", "--json")
+    enabled = [await asyncio.to_thread(run, "sinks", "enable", "hook") for _ in range(2)]
+    again = await asyncio.to_thread(run_json, "sinks", "check", "--json")
+
+    assert [0, 1, 0, 0] == [code for code, _ in (fine, disabled, elsewhere, again)]
+    assert "disabled since 2026-01-05T10:00:00.000Z" in disabled[1][0]["text"]
+    assert ["failed"] == [one.state for one in seen]
+    assert "`pql-stream sinks enable hook`" in seen[0].what_to_do
+    assert [0, 0] == [result.exit_code for result in enabled]
+    assert ["enabled", "it was not disabled"] == [result.stdout.splitlines()[0][26:] for result in enabled]
+    assert "dlq redrive --sink hook --reason gone" in enabled[0].stdout
+
+
+async def test_enabling_says_what_it_did_and_what_it_needs(hook, monkeypatch):
+    """
+    As JSON; of a sink that there is not, and without the ledger's Redis, nothing is done.
+    """
+    done = await asyncio.to_thread(run_json, "sinks", "enable", "hook", "--json")
+    strange = await asyncio.to_thread(run, "sinks", "enable", "hok")
+    monkeypatch.delenv("REDIS_URL")
+    without = await asyncio.to_thread(run, "sinks", "enable", "hook")
+
+    assert (0, [{"sink": "hook", "was_disabled": False}]) == done
+    assert isinstance(strange.exception, InvalidSettings)
+    assert isinstance(without.exception, InvalidSettings)
 
 
 async def test_a_property_that_differs_is_told_and_left(hubspot, tmp_path):

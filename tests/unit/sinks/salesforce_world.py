@@ -28,7 +28,6 @@ class World:
     fake: FakeSalesforce
     url: str
     sinks: list[SalesforceSink] = field(default_factory=list)
-    shares_left: list[float] = field(default_factory=list)
     time_s: float = NOW_S
     """What the sinks' clock shows."""
     step_s: float = 0.0
@@ -42,7 +41,6 @@ class World:
             Templates(),
             AioHttp(total_timeout_s=total_timeout_s),
             now_s=self.now_s,
-            on_usage=self.shares_left.append,
         )
         self.sinks.append(sink)
         return sink

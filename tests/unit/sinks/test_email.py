@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
 import trustme
-from mail_world import KNOWN, TO_SALES, item, parsed, sink, with_email
+from mail_world import KNOWN, TO_SALES, item, maker, parsed, sink, with_email
 
 from pql_stream.delivery.outcomes import Delivered, Later, Refused, Unknown
 from pql_stream.errors import InvalidSettings
+from pql_stream.sinks.email import EmailSink
 from pql_stream.sinks.smtp_session import Relay
 from pql_stream.sinks.template_context import TemplateSettings
 from pql_stream.testing.destinations.faults import Fault
@@ -167,10 +169,33 @@ async def test_silence_before_the_content(relay, stage):
     """Surely not sent."""
     relay.stages[stage].append(HANG)
 
-    outcomes = await sink(relay.port, timeout_s=0.2).deliver([item()])
+    outcomes = await sink(relay.port, timeout_s=0.5).deliver([item()])
 
     assert [Later("unavailable", "sink", detail="connection lost: SMTPReadTimeoutError")] == outcomes
     assert [] == relay.journal.effects
+
+
+async def test_a_relay_that_takes_its_time(relay):
+    """A minute after it began, an attempt begins no further mail: surely not sent, and what was sent is told."""
+    seconds = iter([0.0, 10.0, 59.9, 60.0, 90.0])
+    slow = EmailSink(Relay(host="localhost", port=relay.port, security="plain"), maker(), clock=lambda: next(seconds))
+
+    outcomes = await slow.deliver([item(1), item(2), with_email(None, 3), item(4), item(5)])
+
+    out_of_time = Later("unavailable", "sink", detail="not sent: the mails before took too long")
+    assert [Delivered, Delivered, Refused] == [type(one) for one in outcomes[:3]]
+    assert [out_of_time] * 2 == outcomes[3:]
+    assert 2 == len(relay.journal.effects)
+
+
+async def test_an_envelope_has_an_end(relay, monkeypatch):
+    """However many recipients there are, each with a reply that comes just in time: nothing was sent."""
+    monkeypatch.setattr("pql_stream.sinks.smtp_session.ENVELOPE_S_MAX", 0.2)
+    relay.stages["rcpt"].append(HANG)
+
+    outcomes = await sink(relay.port).deliver([item(1), item(2)])
+
+    assert [Later("unavailable", "sink", detail="connection lost: TimeoutError"), OVER] == outcomes
 
 
 @pytest.mark.parametrize(
@@ -267,28 +292,86 @@ async def test_an_address_beyond_ascii_at_an_old_relay(start):
 
 
 @pytest.mark.parametrize(("security", "implicit"), [("starttls", False), ("tls", True)])
-async def test_a_login_over_tls(start, trusting, security, implicit):
-    """Both ways, and the mail arrives."""
+@pytest.mark.parametrize("login", [LOGIN, ("pql@vendor.example", "pässword with blanks"), ("p", "=" * 200)])
+async def test_a_login_over_tls(start, trusting, security, implicit, login):
+    """Both ways the relay asks for a login, takes it once for all mails of a call, and they arrive."""
+    fake = await start(login=login, implicit_tls=implicit)
+    relay = {"security": security, "username": login[0], "password": login[1], "tls": trusting}
+
+    outcomes = await sink(fake.port, relay).deliver([item(1), item(2)])
+
+    assert [Delivered] * 2 == [type(outcome) for outcome in outcomes]
+    assert ["PLAIN"] == fake.logins
+
+
+@pytest.mark.parametrize(("security", "implicit"), [("starttls", False), ("tls", True)])
+async def test_a_relay_that_wants_a_login_and_gets_none(start, trusting, security, implicit):
+    """Somebody must act: 530 is about us, and not about the mail."""
     fake = await start(login=LOGIN, implicit_tls=implicit)
-    relay = {"security": security, "username": LOGIN[0], "password": LOGIN[1], "tls": trusting}
-    if implicit:
-        relay |= {"username": "", "password": ""}  # aiosmtpd offers no login on implicit TLS
-        fake._login = None
 
-    outcomes = await sink(fake.port, relay).deliver([item()])
+    outcomes = await sink(fake.port, {"security": security, "tls": trusting}).deliver([item()])
 
-    assert [Delivered] == [type(outcome) for outcome in outcomes]
+    assert [Later("unauthorised", "sink", detail="mail 530 5.7.0")] == outcomes
+    assert [] == fake.journal.effects
 
 
-async def test_a_wrong_password(start, trusting):
-    """Somebody must act, and nothing is thrown away; the check finds it too."""
+@pytest.mark.parametrize(("security", "implicit"), [("starttls", False), ("tls", True)])
+async def test_a_wrong_password(start, trusting, security, implicit):
+    """
+    Somebody must act, and nothing is thrown away; the check finds it too. It is offered once a connection, and one
+    connection a call: relays lock accounts.
+    """
+    fake = await start(login=LOGIN, implicit_tls=implicit)
+    to = sink(fake.port, {"security": security, "username": "pql", "password": "wrong", "tls": trusting})
+
+    assert [Later("unauthorised", "sink", detail="login 535 5.7.8")] * 4 == [
+        *await to.deliver([item(1), item(2), item(3)]),
+        await to.check(),
+    ]
+    assert (["PLAIN"] * 2, 2) == (fake.logins, fake.connections)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "outcome", "logins"),
+    [
+        (["PLAIN"], Delivered, ["PLAIN", "LOGIN"]),
+        (["PLAIN", "LOGIN"], Later, ["PLAIN", "LOGIN"]),
+    ],
+)
+async def test_a_mechanism_that_is_offered_and_not_known(start, trusting, unknown, outcome, logins):
+    """The next one is tried; where none is left, somebody must act."""
+    fake = await start(login=LOGIN, unknown=unknown)
+    to = sink(fake.port, {"security": "starttls", "username": LOGIN[0], "password": LOGIN[1], "tls": trusting})
+
+    outcomes = await to.deliver([item()])
+
+    assert ([outcome], logins) == ([type(one) for one in outcomes], fake.logins)
+
+
+async def test_logins_at_the_same_moment_offer_a_wrong_password_once(start, trusting):
+    """
+    Eight calls are under way when the password turns out to be wrong: the first asks the relay, and its answer is
+    theirs. The next call asks again: whether one goes out is for the loop, which pauses the sink.
+    """
     fake = await start(login=LOGIN)
     to = sink(fake.port, {"security": "starttls", "username": "pql", "password": "wrong", "tls": trusting})
 
-    assert [Later("unauthorised", "sink", detail="login 535 5.7.8")] * 2 == [
-        *await to.deliver([item()]),
-        await to.check(),
-    ]
+    at_once = await asyncio.gather(*(to.deliver([item(number)]) for number in range(8)))
+    later = await to.deliver([item(9)])
+
+    assert [[Later("unauthorised", "sink", detail="login 535 5.7.8")]] * 9 == [*at_once, later]
+    assert ["PLAIN"] * 2 == fake.logins
+
+
+async def test_good_logins_at_the_same_moment_all_pass(start, trusting):
+    """One after the other, and every mail arrives."""
+    fake = await start(login=LOGIN)
+    to = sink(fake.port, {"security": "starttls", "username": LOGIN[0], "password": LOGIN[1], "tls": trusting})
+
+    outcomes = await asyncio.gather(*(to.deliver([item(number)]) for number in range(4)))
+
+    assert [Delivered] * 4 == [type(one) for [one] in outcomes]
+    assert ["PLAIN"] * 4 == fake.logins
 
 
 async def test_a_relay_without_starttls_gets_nothing(relay):
