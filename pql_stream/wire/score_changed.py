@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from pql_stream.core.changes import (
 )
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
+from pql_stream.core.scoring import CompiledRule
 from pql_stream.core.values import Number
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.numbers import decimal, hundredths_of, rfc3339
@@ -152,7 +152,8 @@ class _Said(dict[tuple[_Points, _Points], tuple[msgspec.Raw, tuple[msgspec.Raw, 
     def __missing__(self, points: tuple[_Points, _Points]) -> tuple[msgspec.Raw, tuple[msgspec.Raw, ...]]:
         if len(self) >= _SAID_MAX:
             self.clear()
-        said = self[points] = self._scores(*points), tuple(self._rules(*points))
+        rules = tuple(map(_rule, self._pack.rules, *points))
+        said = self[points] = self._scores(*points), rules
         return said
 
     def _scores(self, before: _Points, after: _Points) -> msgspec.Raw:
@@ -165,15 +166,16 @@ class _Said(dict[tuple[_Points, _Points], tuple[msgspec.Raw, tuple[msgspec.Raw, 
             groups=groups_fields(pack.group_points(after)),
         )
 
-    def _rules(self, before: _Points, after: _Points) -> Iterator[msgspec.Raw]:
-        for rule, points_before, points in zip(self._pack.rules, before, after, strict=True):
-            yield _run(
-                rule=rule.name,
-                group=rule.group,
-                points=decimal(points),
-                points_before=decimal(points_before),
-                points_max=decimal(rule.points_max),
-            )
+
+@lru_cache(maxsize=_SAID_MAX)  # few of each rule: a pair of points that is new has them already
+def _rule(rule: CompiledRule, points_before: int, points: int) -> msgspec.Raw:
+    return _run(
+        rule=rule.name,
+        group=rule.group,
+        points=decimal(points),
+        points_before=decimal(points_before),
+        points_max=decimal(rule.points_max),
+    )
 
 
 _said_of = lru_cache(maxsize=8)(_Said)  # a program has a pack or two
