@@ -33,7 +33,7 @@ LEADS, EVENTS, ROUNDS = 400, 4_000, 25
 QUIET_SHARE = 0.95
 QUIET_RATIO_MAX, LOUD_RATIO_MAX = 4, 15
 """The requirements: where 95 % of the events change no rule, and where each one does."""
-ROW_RATIO_MAX, CHANGE_RATIO_MAX = 2.5, 4.5
+ROW_RATIO_MAX, CHANGE_RATIO_MAX = 2.5, 3
 """Our own: what makes a core value of a row, and back, is the codec; a change has to be put together first."""
 
 
