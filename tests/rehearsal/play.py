@@ -239,7 +239,8 @@ class _Play:
         until_s = time.monotonic() + WAIT_S_MAX
         while not happened():
             if time.monotonic() > until_s:
-                raise NotRehearsed(f"not within {WAIT_S_MAX:.0f} s: {what}")
+                ended = "; ".join(self._stage.fleet.ends()[-3:])
+                raise NotRehearsed(f"not within {WAIT_S_MAX:.0f} s: {what}{ended and f' ({ended})'}")
             self._tick()
 
     def _settle(self, what: str) -> None:
