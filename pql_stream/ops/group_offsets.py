@@ -38,7 +38,7 @@ def ask_committed(
 
 def committed_in(answer: ConsumerGroupTopicPartitions) -> dict[PartitionId, int]:
     """The offset of each partition, 0 where there is none yet."""
-    return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions}
+    return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions or ()}
 
 
 class GroupReader:
