@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Tests start the program hundreds of times: it is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test proof soak check bench coverage format schemas dashboards settings-table lock image release clean
+.PHONY: setup demo test proof soak rehearsal check bench coverage format schemas dashboards settings-table lock image release clean
 
 setup: $(READY)
 
@@ -33,6 +33,10 @@ JOBS ?= 2
 SOAK := $(if $(SEED),--seed $(SEED),--runs $(N) --first $(or $(FIRST),1)) --jobs $(JOBS) $(if $(GUARANTEE),--guarantee $(GUARANTEE))
 soak: $(READY)
 	PYTHONPATH=.:tests/system $(BIN)/python -m tests.soak $(SOAK)
+
+# Workers come and go on a real Apache Kafka as Kubernetes has them: make rehearsal ARGS="--help" tells what else there is.
+rehearsal: $(READY)
+	PYTHONPATH=.:tests/system $(BIN)/python -m tests.rehearsal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from pql_stream.core.changes import ModeName
 from pql_stream.errors import BrokerAway, InvalidEvent, PqlError
 from pql_stream.ops.emitter import Emitter
-from pql_stream.ops.topics.cluster import CONNECT_S_MAX, TopicCluster
+from pql_stream.ops.group_offsets import ask_committed, committed_in
+from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.reading import reading, records_of, watermarks
 from pql_stream.replay.replayer import Rejected
 from pql_stream.replay.source import Recorded
+from pql_stream.stream.metrics import PartitionId
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.headers import ANNOUNCE, OURS_PREFIX, Headers
 
@@ -62,17 +65,12 @@ class ScoredOffsets(Protocol):
 
 
 class CommittedOffsets:
-    """The offsets that the consumer *group* has committed of *topic*; joins no group."""
+    """The offsets that the consumer *group* has committed of *topic*."""
 
     def __init__(self, client_config: Mapping[str, Any], group: str, topic: str, partitions: Sequence[int]) -> None:
-        self._asked = [TopicPartition(topic, partition) for partition in partitions]
-        self._consumer = Consumer({**client_config, "group.id": group, "enable.auto.commit": False, "log_level": 0})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+        self._asked = [PartitionId(topic, partition) for partition in partitions]
+        self._group = group
+        self._admin = AdminClient({**client_config, "log_level": 0})
 
     def committed(self) -> Mapping[int, int]:
         """
@@ -82,14 +80,14 @@ class CommittedOffsets:
             BrokerAway: the cluster does not answer.
         """
         try:
-            known = self._consumer.committed(self._asked, timeout=CONNECT_S_MAX)
+            answer = ask_committed(self._admin, self._group, self._asked).result()
         except KafkaException as exc:
             raise BrokerAway(
                 "the cluster does not tell how far scoring is",
                 why=exc.args[0].str(),
                 what_to_do="the events are safe on their topic, and are scored when it is back",
             ) from exc
-        return {at.partition: max(at.offset, 0) for at in known}
+        return {at.partition: offset for at, offset in committed_in(answer).items()}
 
 
 def wait_until_scored(

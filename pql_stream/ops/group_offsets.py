@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
@@ -27,6 +28,19 @@ class GroupOffsets(NamedTuple):
     end: int
 
 
+def ask_committed(
+    admin: AdminClient, group: str, partitions: Iterable[PartitionId]
+) -> Future[ConsumerGroupTopicPartitions]:
+    """Ask, as no member of *group*, what it has committed of *partitions*; `committed_in` reads the answer."""
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*at) for at in partitions])
+    return admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S_MAX)[group]
+
+
+def committed_in(answer: ConsumerGroupTopicPartitions) -> dict[PartitionId, int]:
+    """The offset of each partition, 0 where there is none yet."""
+    return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions or ()}
+
+
 class GroupReader:
     """
     Asks the cluster that *client_config* (librdkafka's names) leads to about *group*, of which it is no member.
@@ -47,13 +61,13 @@ class GroupReader:
         Raises:
             BrokerAway: it does not answer, or not all that was asked.
         """
-        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
         try:
-            if not asked:
+            if not partitions:
                 await unless_stopped(lambda: self._admin.list_topics(timeout=ANSWER_S_MAX), self._stop)
                 return {}
-            committed = await self._committed(asked)
-            ends = await self._ends(asked)
+            answer = ask_committed(self._admin, self._group, partitions)
+            committed = committed_in(await asyncio.wrap_future(answer))
+            ends = await self._ends(partitions)
         except KafkaException as exc:
             raise BrokerAway("the cluster does not tell how far the group is", why=exc.args[0].str()) from exc
         return {at: GroupOffsets(committed[at], ends[at]) for at in ends}
@@ -71,14 +85,8 @@ class GroupReader:
         with reading(self._client_config, at.topic) as consumer:
             return next(records_of(consumer, TopicPartition(at.topic, at.partition), first=offset), None) is not None
 
-    async def _committed(self, asked: list[TopicPartition]) -> dict[PartitionId, int]:
-        wanted = [ConsumerGroupTopicPartitions(self._group, asked)]
-        answers = self._admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_S_MAX)
-        answer = await asyncio.wrap_future(answers[self._group])
-        return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions}
-
-    async def _ends(self, asked: list[TopicPartition]) -> dict[PartitionId, int]:
-        latest = {at: OffsetSpec.latest() for at in asked}  # type: ignore[no-untyped-call] # the client's own
+    async def _ends(self, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
+        latest = {TopicPartition(*at): OffsetSpec.latest() for at in partitions}  # type: ignore[no-untyped-call] # the client's own
         answers = self._admin.list_offsets(
             latest, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S_MAX
         )

@@ -154,11 +154,14 @@ METHODS: dict[str, tuple[str, ...]] = {
     "aiokafka.consumer.group_coordinator:GroupCoordinator": (
         "_do_heartbeat",
         "_heartbeat_routine",
+        "_maybe_leave_group",
         "_on_join_complete",
         "_on_join_prepare",
         "_push_error_to_user",
         "_send_req",
         "check_errors",
+        "close",
+        "ensure_active_group",
         "fetch_committed_offsets",
     ),
     "aiokafka.consumer.group_coordinator:CoordinatorGroupRebalance": (
@@ -227,6 +230,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "mode.services:Service": ("_crash", "_crashed", "_stopped"),
     "mode.threads:ServiceThread": ("thread_loop",),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
+        "_client",
         "_closed",
         "_coordinator",
         "_fetch_max_wait_ms",
@@ -247,7 +251,12 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     ),
     "aiokafka.producer.producer:AIOKafkaProducer": ("_txn_manager", "client"),
     "aiokafka.producer.transaction_manager:TransactionManager": ("state",),
-    "aiokafka.consumer.group_coordinator:GroupCoordinator": ("_coordination_task", "_pending_exception"),
+    "aiokafka.consumer.group_coordinator:GroupCoordinator": (
+        "_coordination_task",
+        "_group_instance_id",
+        "_pending_exception",
+        "_performed_join_prepare",
+    ),
     "aiokafka.consumer.subscription_state:TopicPartitionState": ("has_valid_position", "position"),
     "aiokafka.consumer.subscription_state:Assignment": ("state_value", "tps"),
     "aiokafka.consumer.subscription_state:Subscription": ("_assignment", "_reassignment_in_progress"),

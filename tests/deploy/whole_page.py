@@ -10,6 +10,7 @@ from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeNa
 from pql_stream.ops.dead_letter_watch import Lying
 from pql_stream.ops.metrics.delivering import PrometheusDeliveryMeter, show_calls_left
 from pql_stream.ops.metrics.page import MetricsPage
+from pql_stream.ops.metrics.reloading import ReloadMeter
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.ops.metrics.watching import PrometheusCanaryMeter
 from pql_stream.stream.metrics import BatchReport, ModeReport, PackTier, PartitionId, PartitionProgress, Rejection
@@ -76,6 +77,7 @@ def whole_page() -> tuple[MetricsPage, PrometheusMeter]:
     canary = PrometheusCanaryMeter(page.registry, 60)
     canary.returned(0.2)
     canary.lost()
+    ReloadMeter(page.registry, clock=lambda: NOW_S)
     return page, meter
 
 

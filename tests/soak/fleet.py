@@ -14,6 +14,7 @@ from typing import IO
 
 from score_bench import ScoreBench, Worker
 
+from tests.nothing_personal import found_in
 from tests.soak.schedule import BASE
 
 TERM_S_MAX = 20.0
@@ -39,14 +40,14 @@ class Place:
 
 class Fleet:
     """
-    Workers by name; *settings* are those of all of them, *servers* leads those who are named there to a broker of
-    their own, or to a proxy. Seconds are `time.monotonic`'s.
+    Workers by name; *settings* are those of all of them, *own* those of some by name: a proxy in the broker's place.
+    Seconds are `time.monotonic`'s.
     """
 
-    def __init__(self, bench: ScoreBench, settings: dict[str, str], servers: dict[str, str]) -> None:
+    def __init__(self, bench: ScoreBench, settings: dict[str, str], own: dict[str, dict[str, str]]) -> None:
         self._bench = bench
         self._settings = settings
-        self._servers = servers
+        self._own = own
         self._places: dict[str, Place] = {}
         self._pumps: list[threading.Thread] = []
         self.misconduct: list[str] = []
@@ -148,6 +149,8 @@ class Fleet:
         code, log, who = worker.process.returncode, worker.log(), f"{place.name}-{place.starts}"
         if any("Traceback" in line for line in log.splitlines() if not _is_of_a_lost_commit(line)):
             self.misconduct.append(f"{who} logged a traceback")
+        if personal := found_in(log.encode()):
+            self.misconduct.append(f"{who} logged {personal}")
         if code == _HARD:
             self.misconduct.append(f"{who} had to leave the hard way (code {_HARD})")
         elif code == -signal.SIGTERM and (worker.logged("worker_stopped") or not worker.logged("worker_starting")):
@@ -173,8 +176,7 @@ class Fleet:
         place.starts += 1
         place.data_dir.mkdir(parents=True, exist_ok=True)
         log_path = self._bench.directory / f"{place.name}-{place.starts}.log"
-        settings = {"KAFKA_BOOTSTRAP_SERVERS": self._servers.get(place.name, self._bench.bootstrap)}
-        settings |= {**self._settings, "PQL_DATA_DIR": str(place.data_dir)}
+        settings = {**self._settings, **self._own.get(place.name, {}), "PQL_DATA_DIR": str(place.data_dir)}
         log_path.touch()
         process = subprocess.Popen(
             [sys.executable, "-m", "pql_stream", "worker"],

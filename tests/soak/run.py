@@ -53,7 +53,8 @@ class Stage:
             "PQL_PROCESSING_GUARANTEE": schedule.guarantee,
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
         }
-        self.fleet = Fleet(self.bench, settings, {name: proxy.bootstrap for name, proxy in proxies.items()})
+        roads = {name: {"KAFKA_BOOTSTRAP_SERVERS": proxy.bootstrap} for name, proxy in proxies.items()}
+        self.fleet = Fleet(self.bench, settings, roads)
         disks = {}
         if "no space" in schedule.kinds and may_mount(directory):
             disks = small_disks(schedule.steps, directory)

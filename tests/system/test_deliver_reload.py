@@ -93,7 +93,7 @@ def expected(place: Place, records) -> set[str]:
     return {place.id_of(record_id, OF) for record_id in ids_of(records, OF)}
 
 
-async def test_new_routes_and_templates_are_taken_between_two_batches(world):
+async def test_new_routes_and_templates_are_taken_between_two_batches(world, promtool):
     """
     What comes before SIGHUP goes to the webhook, what comes after it to Slack, in the template as it is then, and what
     comes at that moment to one of the two. Files with a problem, or with other sinks, change nothing.
@@ -140,6 +140,7 @@ async def test_new_routes_and_templates_are_taken_between_two_batches(world):
     )
     assert (["sinks.more: added"], True) == (other["problems"], "restart the worker" in other["what_to_do"])
     assert "\npql_config_reload_success 0.0\n" in numbers
+    assert "" == promtool(numbers)
     assert expected(world.slack, LAST) <= set(world.slack.seen())
     assert by_webhook == set(world.webhook.seen())
     assert {1} == set(world.slack.seen().values())

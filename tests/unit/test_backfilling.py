@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from pql_stream.errors import PqlError
-from pql_stream.ops.backfilling import fill_in, untold, wait_until_scored
+from pql_stream.ops.backfilling import CommittedOffsets, fill_in, untold, wait_until_scored
 from pql_stream.replay.source import Recorded
 from pql_stream.testing.builders import JAN_5_MS, native_json
 from pql_stream.wire.headers import ANNOUNCE
@@ -107,6 +108,17 @@ def test_it_gives_up_when_nothing_moves():
     with pytest.raises(PqlError, match="7 events are not scored yet"):
         wait(Group({0: 1}, {0: 2}, {0: 3}), {0: 10})
     assert 100 == wait(Group(*slowly, {0: 100}), {0: 100})[0][-1][0]
+
+
+def test_how_far_scoring_is_is_what_its_group_has_committed(embedded_kafka):
+    """Of the partitions that are asked for, by who is no member; 0 where nothing is committed yet."""
+    client = {"bootstrap.servers": embedded_kafka({"old": 3}).bootstrap}
+    scorer = Consumer({**client, "group.id": "scorers", "enable.auto.commit": False})
+    scorer.commit(offsets=[TopicPartition("old", 1, 7), TopicPartition("old", 2, 9)], asynchronous=False)
+    scorer.close()
+
+    assert {0: 0, 1: 7} == CommittedOffsets(client, "scorers", "old", [0, 1]).committed()
+    assert {2: 0} == CommittedOffsets(client, "nobody", "old", [2]).committed()
 
 
 def qualified(lead_id: str, tier: str, before: str, **given) -> bytes:

@@ -74,7 +74,8 @@ def command(*, asked: AskedSource, announce: bool, no_wait: bool, stalled_s: flo
 
 
 def _wait(client_config: Mapping[str, Any], group: str, topic: str, ends: Mapping[int, int], stalled_s: float) -> None:
-    with CommittedOffsets(client_config, group, topic, list(ends)) as offsets, progress_towards("scoring") as progress:
+    with progress_towards("scoring") as progress:
+        offsets = CommittedOffsets(client_config, group, topic, list(ends))
         wait_until_scored(offsets, ends, progress, stalled_s=stalled_s)
 
 

@@ -34,13 +34,15 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
 
     From the events in FILES, or without any from the running cluster's state.
     """
-    settings = load_settings()
-    pack = compile_pack(load_pack(pack_name or settings.pack))
     if files:
+        # With both given there is nothing to ask the settings for, so they may be broken.
+        pack = compile_pack(load_pack(pack_name or load_settings().pack))
         state, rejected = _from_files(lead_id, files, pack)
         refused = f"; {len(rejected):,} lines are refused, `pql-stream score` lists them" if rejected else ""
         why = f"no accepted event in the files names it{refused}"
     else:
+        settings = load_settings()
+        pack = compile_pack(load_pack(pack_name or settings.pack))
         rejected = []
         topic = prefixed(LEADS_CHANGELOG, settings.topic_prefix)
         row = newest_row(settings.kafka_client_config(), topic, lead_id).value

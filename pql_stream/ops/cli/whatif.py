@@ -87,9 +87,9 @@ def command(
         raise click.UsageError(
             "give FILE... or --topic or --demo" if not demo else "give FILE... or --topic or --demo, not two of them"
         )
-    settings = load_settings()
-    today, then = load_pack(today_name or settings.pack), load_pack(then_name)
-    routes = find_routes(settings, today, then) if with_routes else None
+    # Where nothing of the settings is asked for they may be broken.
+    today, then = load_pack(today_name or load_settings().pack), load_pack(then_name)
+    routes = find_routes(load_settings(), today, then) if with_routes else None
     if html_file is not None:
         _check_page(html_file, asked.files)
     comparison = Comparison(compile_pack(today), compile_pack(then), () if routes is None else routes.routes)

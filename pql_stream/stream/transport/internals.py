@@ -41,6 +41,8 @@ Read or called:
 | `_assignment`, `_reassignment_in_progress` | aiokafka Subscription | is it still the same assignment |
 | `state_value`, `has_valid_position`, `position` | aiokafka TopicPartitionState of an assignment | the position, without waiting |
 | `_coordination_task`, `_pending_exception` | GroupCoordinator | the join error that it parks (`_push_error_to_user`) |
+| `_client` | AIOKafkaConsumer | to leave while a join is under way: its connection to the coordinator is taken up |
+| `_performed_join_prepare`, `_group_instance_id` | GroupCoordinator | is a join under way; is it a static member |
 | `_fetcher`, and its `_records`, which `_proc_fetch_request` fills | AIOKafkaConsumer | replaced on the instance: whatever is fetched is wrapped |
 | `_partition_records`, `_update_position` | aiokafka FetchResult | what is wrapped, and how far it was taken |
 | `_backoff` | aiokafka FetchResult | while records wait in it, nothing is fetched of their broker: not for the background |
@@ -62,7 +64,8 @@ Their order of steps is relied upon, so a change must be read before an upgrade:
 - the end of the consumer's thread: `_serve`, `_shutdown_thread`, `_start_thread`, `_stopped_set`, and `close` and
   `_proc_fetch_request` of aiokafka's Fetcher;
 - the way of a message: `_compile_message_handler`, `_py_aiter`;
-- the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`;
+- the membership: `_heartbeat_routine`, `_do_heartbeat`, `_send_sync_group_request`, `_on_join_prepare`, `_on_join_complete`,
+  `_maybe_leave_group`, and `ensure_active_group` and `close` of GroupCoordinator;
 - the sequence numbers of a producer, which a refused batch spoils: `_pop_batch`;
 - transactions: `_sender_routine`, `_maybe_wait_for_pid`, `_find_coordinator`, `_maybe_do_transactional_request`,
   `_do_txn_commit`, `_fail_all`, `_can_retry`, and what becomes of each answer;
@@ -75,16 +78,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionState
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import (
     HeartbeatRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
     SyncGroupRequest,
 )
 from aiokafka.protocol.produce import ProduceRequest
@@ -202,6 +208,29 @@ def check_coordinator(consumer: AIOKafkaConsumer) -> bool:
         return True
     coordinator.check_errors()
     return False
+
+
+async def leave_join(consumer: AIOKafkaConsumer) -> None:
+    """
+    Give up a join of *consumer* that is under way, and leave the group; else do nothing.
+
+    The broker answers a join when every member has joined. aiokafka's own end waits for that, for as long as a
+    rebalance may take, is then given partitions, and leaves with the next rebalance.
+    """
+    coordinator = consumer._coordinator
+    joining = coordinator._performed_join_prepare and consumer._subscription.reassignment_in_progress
+    if not joining or coordinator._coordination_task.done():
+        return
+    coordinator._coordination_task.cancel()
+    await asyncio.wait({coordinator._coordination_task})
+    is_known = coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID
+    if is_known and coordinator.coordinator_id is not None and coordinator._group_instance_id is None:
+        with suppress(KafkaError):  # then the group waits for the end of our session
+            # Not on the coordinator's own connection: there the broker reads nothing until it has answered the join.
+            await consumer._client.send(
+                coordinator.coordinator_id, LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+            )
+    coordinator.reset_generation()
 
 
 def watch_answers(consumer: AIOKafkaConsumer, lease: Lease) -> None:

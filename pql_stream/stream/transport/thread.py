@@ -100,6 +100,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Before we leave the group, which then gives our partitions away: a crash may have left batches in work,
         # and what they write would lie behind the records of the next owner.
         self.app.lease.end()
+        if self._consumer is not None:
+            await internals.leave_join(self._consumer)
         # A fetch that failed a moment ago, the rule while the broker is away, is cancelled by aiokafka in its
         # pause and awaited unguarded. That cancellation would end this thread before it could say so, and the
         # process would wait for it.
