@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.transition import Step
 from pql_stream.replay.checkpoint import Checkpoint
 from pql_stream.replay.cut import ALL
 from pql_stream.replay.job import Job
@@ -85,11 +86,21 @@ class ShareReplay:
             self._rows.close()
 
     def _take(self, records: Sequence[Recorded]) -> None:
-        share, cut, write, advance = self._share, self._cut, self._parts.write, self._replayer.advance
+        write = self._parts.write
+        outcomes: Iterable[tuple[int, Step | Rejected]]
+        if self._share.is_all and self._cut is None:
+            outcomes = enumerate(map(self._replayer.handle, records), self._records)
+        else:
+            outcomes = self._own(records)
+        for number, outcome in outcomes:
+            if isinstance(outcome, Rejected) or outcome.change is not None:
+                write(outcome, number)
+
+    def _own(self, records: Sequence[Recorded]) -> Iterator[tuple[int, Step | Rejected]]:
+        """What comes of the records that this share tells of, and that the cut does not leave out; with their number."""
+        share, cut, advance = self._share, self._cut, self._replayer.advance
         is_all, has_lead = share.is_all, share.has_lead
         for number, record in enumerate(records, self._records):
-            if not record.value:
-                continue  # the tombstone of a topic
             lead_id = None if is_all else lead_id_of(record.value, record.headers)
             if lead_id is not None and not has_lead(lead_id):
                 continue
@@ -99,9 +110,7 @@ class ShareReplay:
             if cut is not None and cut.leaves_out(record, decoded):
                 self._left_out += 1
                 continue
-            outcome = decoded if isinstance(decoded, Rejected) else advance(record, decoded)
-            if isinstance(outcome, Rejected) or outcome.change is not None:
-                write(outcome, number)
+            yield number, decoded if isinstance(decoded, Rejected) else advance(record, decoded)
 
     def _is_due(self) -> bool:
         if self._states.is_full:
