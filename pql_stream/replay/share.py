@@ -97,7 +97,7 @@ class ShareReplay:
                 write(outcome, number)
 
     def _own(self, records: Sequence[Recorded]) -> Iterator[tuple[int, Step | Rejected]]:
-        """What comes of the records that this share tells of, and that the cut does not leave out; with their number."""
+        """What comes of the records that are this share's and that the cut does not leave out; with their numbers."""
         share, cut, advance = self._share, self._cut, self._replayer.advance
         is_all, has_lead = share.is_all, share.has_lead
         for number, record in enumerate(records, self._records):
