@@ -6,7 +6,6 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.transition import Step
 from pql_stream.replay.checkpoint import Checkpoint
@@ -22,6 +21,9 @@ from pql_stream.wire.lead_scan import lead_id_of
 
 GoesOn = Callable[[int, int], bool]
 """Told of the bytes and the records that are read so far, it says whether to go on."""
+
+Numbered = Iterable[tuple[int, Recorded]]
+"""Records with their numbers in the source."""
 
 _RECORDS_PER_STATE_MIN = 4
 """A checkpoint writes every state that changed: with so many records to each, it costs a small part of the scoring."""
@@ -87,30 +89,41 @@ class ShareReplay:
 
     def _take(self, records: Sequence[Recorded]) -> None:
         write = self._parts.write
-        outcomes: Iterable[tuple[int, Step | Rejected]]
-        if self._share.is_all and self._cut is None:
-            outcomes = enumerate(map(self._replayer.handle, records), self._records)
-        else:
-            outcomes = self._own(records)
+        numbered = enumerate(records, self._records)
+        outcomes = self._all(numbered) if self._share.is_all else self._own(numbered)
         for number, outcome in outcomes:
             if isinstance(outcome, Rejected) or outcome.change is not None:
                 write(outcome, number)
 
-    def _own(self, records: Sequence[Recorded]) -> Iterator[tuple[int, Step | Rejected]]:
-        """What comes of the records that are this share's and that the cut does not leave out; with their numbers."""
-        share, cut, advance = self._share, self._cut, self._replayer.advance
-        is_all, has_lead = share.is_all, share.has_lead
-        for number, record in enumerate(records, self._records):
-            lead_id = None if is_all else lead_id_of(record.value, record.headers)
-            if lead_id is not None and not has_lead(lead_id):
-                continue
-            decoded = decode(record)
-            if lead_id is None and not is_all and not _is_own(share, number, decoded):
-                continue
-            if cut is not None and cut.leaves_out(record, decoded):
-                self._left_out += 1
-                continue
-            yield number, decoded if isinstance(decoded, Rejected) else advance(record, decoded)
+    def _all(self, numbered: Numbered) -> Iterator[tuple[int, Step | Rejected]]:
+        """What comes of the records, where there is no other share."""
+        handle = self._replayer.handle if self._cut is None else self._handle_cut
+        for number, record in numbered:
+            outcome = handle(record)
+            if outcome is not None:
+                yield number, outcome
+
+    def _own(self, numbered: Numbered) -> Iterator[tuple[int, Step | Rejected]]:
+        """What comes of the records that are this share's. Most others are passed over without being decoded."""
+        share, has_lead = self._share, self._share.has_lead
+        handle = self._replayer.handle if self._cut is None else self._handle_cut
+        for number, record in numbered:
+            lead_id = lead_id_of(record.value, record.headers)
+            if lead_id is None:
+                decoded = decode(record)
+                own = share.has_record(number) if isinstance(decoded, Rejected) else has_lead(decoded.lead_id)
+            else:
+                own = has_lead(lead_id)
+            if own and (outcome := handle(record)) is not None:
+                yield number, outcome
+
+    def _handle_cut(self, record: Recorded) -> Step | Rejected | None:
+        """As the replayer handles *record*; None if the cut leaves it out."""
+        decoded = decode(record)
+        if self._cut is not None and self._cut.leaves_out(record, decoded):
+            self._left_out += 1
+            return None
+        return decoded if isinstance(decoded, Rejected) else self._replayer.advance(record, decoded)
 
     def _is_due(self) -> bool:
         if self._states.is_full:
@@ -141,10 +154,6 @@ class ShareReplay:
             if count % _SCORES_PER_LOOK == 0 and not goes_on(self._job.source.bytes_total or 0, self._records):
                 raise Stopped
         self._parts.sync()
-
-
-def _is_own(share: Share, number: int, decoded: ProductEvent | Rejected) -> bool:
-    return share.has_record(number) if isinstance(decoded, Rejected) else share.has_lead(decoded.lead_id)
 
 
 def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn) -> Checkpoint:
