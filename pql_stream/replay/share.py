@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from pathlib import Path
 
 from pql_stream.core.packs import compile_pack
@@ -14,16 +15,12 @@ from pql_stream.replay.job import Job
 from pql_stream.replay.parts import Parts
 from pql_stream.replay.replayer import Rejected, Replayer, decode
 from pql_stream.replay.rows import Rows
-from pql_stream.replay.shares import Share
-from pql_stream.replay.source import Position, Recorded
+from pql_stream.replay.shares import BOARD_BYTES, Board, Share, candidates, is_told, marked
+from pql_stream.replay.source import Chunk, Position, Recorded
 from pql_stream.replay.states import States
-from pql_stream.wire.lead_scan import lead_id_of
 
 GoesOn = Callable[[int, int], bool]
 """Told of the bytes and the records that are read so far, it says whether to go on."""
-
-Numbered = Iterable[tuple[int, Recorded]]
-"""Records with their numbers in the source."""
 
 _RECORDS_PER_STATE_MIN = 4
 """A checkpoint writes every state that changed: with so many records to each, it costs a small part of the scoring."""
@@ -39,7 +36,7 @@ class Stopped(Exception):
 class ShareReplay:
     """What is known of the leads of *share*, and the parts that it writes, in *directory*."""
 
-    def __init__(self, job: Job, share: Share, directory: Path) -> None:
+    def __init__(self, job: Job, share: Share, directory: Path, board: Board) -> None:
         """
         Takes up what an interrupted replay left in *directory*.
 
@@ -47,8 +44,7 @@ class ShareReplay:
             StoreError: the disk fails.
             InvalidState: it is damaged.
         """
-        self._job, self._share = job, share
-        self._cut = None if job.cut == ALL else job.cut
+        self._job, self._share, self._board = job, share, board
         self._pack = compile_pack(job.pack)
         self._states_directory = directory / "states"
         self._rows = Rows(self._states_directory) if self._states_directory.exists() else None
@@ -59,7 +55,8 @@ class ShareReplay:
         self._parts = Parts(directory, keyed=not share.is_all)
         self._parts.cut(self._done.lengths, self._done.counts)
         self._position: Position | None = self._done.position
-        self._records, self._left_out = self._done.records, self._done.left_out
+        self._chunks, self._records, self._left_out = self._done.chunks, self._done.records, self._done.left_out
+        self._handle = self._replayer.handle if job.cut == ALL else self._handle_cut
 
     def run(self, goes_on: GoesOn) -> Checkpoint:
         """
@@ -69,8 +66,8 @@ class ShareReplay:
             Stopped: *goes_on* said no.
             PqlError: the source cannot be read, or the disk fails.
         """
-        for chunk in self._job.source.read(self._position):
-            self._take(chunk.records)
+        for chunk in self._taken(self._job.source.read(self._position)):
+            self._chunks += 1
             self._records += len(chunk.records)
             self._position = chunk.after
             if not goes_on(chunk.bytes_read, self._records):
@@ -87,40 +84,37 @@ class ShareReplay:
         if self._rows is not None:
             self._rows.close()
 
-    def _take(self, records: Sequence[Recorded]) -> None:
-        write = self._parts.write
-        numbered = enumerate(records, self._records)
-        outcomes = self._all(numbered) if self._share.is_all else self._own(numbered)
-        for number, outcome in outcomes:
-            if isinstance(outcome, Rejected) or outcome.change is not None:
-                write(outcome, number)
+    def _taken(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """*chunks*, after taking in what of each is this share's. Others' records are passed over undecoded."""
+        share = self._share
+        if share.is_all:
+            for chunk in chunks:
+                self._take(enumerate(chunk.records, self._records))
+                yield chunk
+            return
+        table = candidates(share)
+        for first, chunk, owners in marked(chunks, share, self._board, self._chunks, self._records):
+            own = compress(zip(enumerate(chunk.records, first), owners, strict=True), owners.translate(table))
+            self._take(numbered for numbered, owner in own if is_told(owner) or self._is_own(*numbered))
+            yield chunk
 
-    def _all(self, numbered: Numbered) -> Iterator[tuple[int, Step | Rejected]]:
-        """What comes of the records, where there is no other share."""
-        handle = self._replayer.handle if self._cut is None else self._handle_cut
+    def _is_own(self, number: int, record: Recorded) -> bool:
+        decoded = decode(record)
+        if isinstance(decoded, Rejected):
+            return self._share.has_record(number)
+        return self._share.has_lead(decoded.lead_id)
+
+    def _take(self, numbered: Iterable[tuple[int, Recorded]]) -> None:
+        handle, write = self._handle, self._parts.write
         for number, record in numbered:
             outcome = handle(record)
-            if outcome is not None:
-                yield number, outcome
-
-    def _own(self, numbered: Numbered) -> Iterator[tuple[int, Step | Rejected]]:
-        """What comes of the records that are this share's. Most others are passed over without being decoded."""
-        share, has_lead = self._share, self._share.has_lead
-        handle = self._replayer.handle if self._cut is None else self._handle_cut
-        for number, record in numbered:
-            lead_id = lead_id_of(record.value, record.headers)
-            if lead_id is None:
-                decoded = decode(record)
-                own = share.has_record(number) if isinstance(decoded, Rejected) else has_lead(decoded.lead_id)
-            else:
-                own = has_lead(lead_id)
-            if own and (outcome := handle(record)) is not None:
-                yield number, outcome
+            if isinstance(outcome, Rejected) or (outcome is not None and outcome.change is not None):
+                write(outcome, number)
 
     def _handle_cut(self, record: Recorded) -> Step | Rejected | None:
         """As the replayer handles *record*; None if the cut leaves it out."""
         decoded = decode(record)
-        if self._cut is not None and self._cut.leaves_out(record, decoded):
+        if self._job.cut.leaves_out(record, decoded):
             self._left_out += 1
             return None
         return decoded if isinstance(decoded, Rejected) else self._replayer.advance(record, decoded)
@@ -137,6 +131,7 @@ class ShareReplay:
         """Make a checkpoint: the parts first, for they count only as far as it says."""
         self._done = Checkpoint(
             position=self._position,
+            chunks=self._chunks,
             records=self._records,
             left_out=self._left_out,
             lengths=self._parts.sync(),
@@ -156,15 +151,15 @@ class ShareReplay:
         self._parts.sync()
 
 
-def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn) -> Checkpoint:
+def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn, board: Board | None = None) -> Checkpoint:
     """
-    All of one share, from where it was: see `ShareReplay.run`.
+    All of one share, from where it was: see `ShareReplay.run`. Without *board* the others tell it nothing.
 
     Raises:
         Stopped: *goes_on* said no.
         PqlError: the source cannot be read, or the disk fails.
     """
-    replay = ShareReplay(job, share, directory)
+    replay = ShareReplay(job, share, directory, board or Board(memoryview(bytearray(BOARD_BYTES))))
     thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLD)
     try:

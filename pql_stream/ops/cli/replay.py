@@ -15,6 +15,7 @@ from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.engine import replay
 from pql_stream.replay.job import Job, Replayed
 from pql_stream.replay.processes import usable_cores
+from pql_stream.replay.shares import SHARES_MAX
 from pql_stream.replay.source import Source
 from pql_stream.replay.workspace import NAME
 from pql_stream.wire.packs import load_pack
@@ -30,7 +31,9 @@ SMALL_RECORDS = 200_000
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
 @click.option("--as-of", "as_of_ms", type=Time(), metavar="T", help="Only what had arrived by T: the score as it was.")
 @click.option("--at", "at_ms", type=Time(), metavar="T", help="Only what had happened by T, whenever it arrived.")
-@click.option("--processes", type=click.IntRange(1, 256), help="How many share the leads; without it, a core each.")
+@click.option(
+    "--processes", type=click.IntRange(1, SHARES_MAX), help="How many share the leads; without it, a core each."
+)
 @click.option("--parquet", is_flag=True, help="The four files as Parquet, too.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
 def command(
