@@ -414,6 +414,17 @@ def test_wrong_usage(pql, events, tmp_path, args):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["scores.jsonl", "rejected.parquet"])
+def test_events_are_not_written_over(pql, events, tmp_path, name):
+    """A file that is to be read lies where a result goes: exit 2, and it is as it was."""
+    (tmp_path / name).hardlink_to(events)
+    ended = pql("replay", events, "--out", tmp_path)
+
+    assert (2, b"") == ended[:2]
+    assert "would write over" in ended.stderr
+    assert EVENTS == (tmp_path / name).read_bytes()
+
+
 def test_an_output_directory_that_cannot_be_made(pql, events):
     """A file in the way of --out: exit 1 with what, why and what to do."""
     ended = pql("replay", events, "--out", events / "sub")

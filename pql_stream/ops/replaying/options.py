@@ -155,6 +155,19 @@ def _check(asked: AskedSource, *, needed: bool) -> None:
     for name, bound in bounds.items():
         if len(set(asked.topics)) > 1 and isinstance(bound, OffsetBound | PartitionOffsets):
             raise click.UsageError(f"{name} needs a time: an offset means another moment in each topic.")
-    match asked.begin, asked.end:
-        case (TimeBound(begin), TimeBound(end)) | (OffsetBound(begin), OffsetBound(end)) if begin >= end:
-            raise click.UsageError("--to is not behind --from: nothing lies between.")
+    if _is_upside_down(asked.begin, asked.end):
+        raise click.UsageError("--to is not behind --from: nothing lies between.")
+
+
+def _is_upside_down(begin: Bound | None, end: Bound | None) -> bool:
+    """Whether that can be said without asking the cluster; of offsets by partition one that is wrong is enough."""
+    match begin, end:
+        case (TimeBound(first), TimeBound(last)) | (OffsetBound(first), OffsetBound(last)):
+            return first >= last
+        case PartitionOffsets(firsts), PartitionOffsets(lasts):
+            return any(firsts[partition] >= lasts[partition] for partition in firsts.keys() & lasts.keys())
+        case PartitionOffsets(firsts), OffsetBound(last):
+            return any(first >= last for first in firsts.values())
+        case OffsetBound(first), PartitionOffsets(lasts):
+            return any(first >= last for last in lasts.values())
+    return False
