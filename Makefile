@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test proof soak check bench coverage format schemas dashboards settings-table lock image release clean
+.PHONY: setup demo test proof soak replay-proof check bench coverage format schemas dashboards settings-table lock image release clean
 
 setup: $(READY)
 
@@ -30,6 +30,11 @@ JOBS ?= 2
 SOAK := $(if $(SEED),--seed $(SEED),--runs $(N) --first $(or $(FIRST),1)) --jobs $(JOBS) $(if $(GUARANTEE),--guarantee $(GUARANTEE))
 soak: $(READY)
 	PYTHONPATH=.:tests/system $(BIN)/python -m tests.soak $(SOAK)
+
+# The same events by stream, by replay of the topic and of a file, with fakes of the destinations beside them.
+EVENTS ?= 1000000
+replay-proof: $(READY)
+	PYTHONPATH=.:tests/system $(BIN)/python -m tests.replay_proof --events $(EVENTS) --seed $(or $(SEED),1)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
-from itertools import compress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, count
 from pathlib import Path
 
 from pql_stream.core.packs import compile_pack
@@ -56,7 +56,9 @@ class ShareReplay:
         self._parts.cut(self._done.lengths, self._done.counts)
         self._position: Position | None = self._done.position
         self._chunks, self._records, self._left_out = self._done.chunks, self._done.records, self._done.left_out
-        self._handle = self._replayer.handle if job.cut == ALL else self._handle_cut
+        self._outcomes: Callable[[Sequence[Recorded]], Iterator[Step | Rejected | None]] = (
+            self._replayer.outcomes if job.cut == ALL else self._cut_outcomes
+        )
 
     def run(self, goes_on: GoesOn) -> Checkpoint:
         """
@@ -89,13 +91,15 @@ class ShareReplay:
         share = self._share
         if share.is_all:
             for chunk in chunks:
-                self._take(enumerate(chunk.records, self._records))
+                self._take(count(self._records), chunk.records)
                 yield chunk
             return
         table = candidates(share)
         for first, chunk, owners in marked(chunks, share, self._board, self._chunks, self._records):
-            own = compress(zip(enumerate(chunk.records, first), owners, strict=True), owners.translate(table))
-            self._take(numbered for numbered, owner in own if is_told(owner) or self._is_own(*numbered))
+            mask = owners.translate(table)
+            numbered = zip(compress(enumerate(chunk.records, first), mask), compress(owners, mask), strict=True)
+            own = [one for one, owner in numbered if is_told(owner) or self._is_own(*one)]
+            self._take([number for number, _ in own], [record for _, record in own])
             yield chunk
 
     def _is_own(self, number: int, record: Recorded) -> bool:
@@ -104,20 +108,22 @@ class ShareReplay:
             return self._share.has_record(number)
         return self._share.has_lead(decoded.lead_id)
 
-    def _take(self, numbered: Iterable[tuple[int, Recorded]]) -> None:
-        handle, write = self._handle, self._parts.write
-        for number, record in numbered:
-            outcome = handle(record)
-            if isinstance(outcome, Rejected) or (outcome is not None and outcome.change is not None):
-                write(outcome, number)
+    def _take(self, numbers: Iterable[int], records: Sequence[Recorded]) -> None:
+        write = self._parts.write
+        for number, outcome in zip(numbers, self._outcomes(records), strict=False):
+            if outcome is None or (isinstance(outcome, Step) and outcome.change is None):
+                continue
+            write(outcome, number)
 
-    def _handle_cut(self, record: Recorded) -> Step | Rejected | None:
-        """As the replayer handles *record*; None if the cut leaves it out."""
-        decoded = decode(record)
-        if self._job.cut.leaves_out(record, decoded):
-            self._left_out += 1
-            return None
-        return decoded if isinstance(decoded, Rejected) else self._replayer.advance(record, decoded)
+    def _cut_outcomes(self, records: Iterable[Recorded]) -> Iterator[Step | Rejected | None]:
+        """As the replayer's; None of a record that the cut leaves out."""
+        for record in records:
+            decoded = decode(record)
+            if self._job.cut.leaves_out(record, decoded):
+                self._left_out += 1
+                yield None
+            else:
+                yield decoded if isinstance(decoded, Rejected) else self._replayer.advance(record, decoded)
 
     def _is_due(self) -> bool:
         if self._states.is_full:
@@ -144,9 +150,9 @@ class ShareReplay:
     def _write_scores(self, goes_on: GoesOn) -> None:
         if self._rows is not None:
             self._store()
-        for count, (lead_id, state) in enumerate(self._states.in_order()):
+        for number, (lead_id, state) in enumerate(self._states.in_order()):
             self._parts.write_score(lead_id, state, self._pack)
-            if count % _SCORES_PER_LOOK == 0 and not goes_on(self._job.source.bytes_total or 0, self._records):
+            if number % _SCORES_PER_LOOK == 0 and not goes_on(self._job.source.bytes_total or 0, self._records):
                 raise Stopped
         self._parts.sync()
 

@@ -23,7 +23,8 @@ SHARES_MAX = 255
 _UNTOLD = 255
 """In place of a share: only decoding tells whose the record is, or that it is no event."""
 
-_SLOTS = 64
+_SLOTS = 512
+"""Two seconds or so: as far as one process may be ahead of another and still be of use to it."""
 _RECORDS_MAX = 8_192
 """Of a chunk on the board; whose records a longer one has is found out by each process."""
 _HEAD = Struct("<QII")

@@ -1,4 +1,4 @@
-"""The section of live latency beside a backfill: one worker at the same rates, alone and then with history to fill in."""
+"""The section of live latency beside a backfill: one worker at the same rates, alone and then with history as well."""
 
 from __future__ import annotations
 
@@ -97,5 +97,6 @@ def _beside(alone: Latency, beside: Latency, filled_per_s: float, failed: str) -
         filled_per_s=filled_per_s,
         failed=alone.failed or beside.failed or failed,
     )
-    say(f"  beside {filled_per_s:,.0f} events/s of history: p99 {found.p99_alone_ms:.1f} -> {found.p99_ms:.1f} ms {failed}")
+    p99 = f"{found.p99_alone_ms:.1f} -> {found.p99_ms:.1f} ms"
+    say(f"  beside {filled_per_s:,.0f} events/s of history: p99 {p99} {failed}")
     return found

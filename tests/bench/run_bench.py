@@ -198,6 +198,17 @@ def _run(session: Session, plan: Plan, available: Sequence[Contender], results: 
         for stream, leads in itertools.product(plan.streams, plan.leads):
             field = Field(stream=stream, leads=leads, events=plan.events)
             results.throughput += compare(session, field, available, plan.reps)
+    _run_waits(session, plan, available, results)
+    if "restore" in plan.sections:
+        results.restore += restores(session, plan.restore_leads, plan.restore_reps)
+    if "delivery" in plan.sections:
+        say("delivery")
+        results.delivery += deliveries(session, plan.delivery_reps)
+    if "growth" in plan.sections:
+        results.growth += grow(session, plan.events, plan.reps)
+
+
+def _run_waits(session: Session, plan: Plan, available: Sequence[Contender], results: Results) -> None:
     if "latency" in plan.sections:
         say("latency")
         for contender in (one for one in available if one in plan.latency_of):
@@ -208,13 +219,6 @@ def _run(session: Session, plan: Plan, available: Sequence[Contender], results: 
         say("live latency beside a backfill")
         for _ in range(plan.latency_reps):
             results.backfill += waits_beside_backfill(session, (RATE_SLOW, RATE), plan.latency_s)
-    if "restore" in plan.sections:
-        results.restore += restores(session, plan.restore_leads, plan.restore_reps)
-    if "delivery" in plan.sections:
-        say("delivery")
-        results.delivery += deliveries(session, plan.delivery_reps)
-    if "growth" in plan.sections:
-        results.growth += grow(session, plan.events, plan.reps)
 
 
 def _half_of_most(results: Results) -> tuple[int, ...]:

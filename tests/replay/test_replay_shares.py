@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pql_stream.replay.shares import BOARD_BYTES, Board, Share, candidates, is_told, marked, owners_of
+from pql_stream.replay.shares import _SLOT_BYTES, BOARD_BYTES, Board, Share, candidates, is_told, marked, owners_of
 from pql_stream.replay.source import Chunk, Recorded
 from pql_stream.testing.builders import native_json
 
@@ -70,8 +70,8 @@ def test_a_board_that_is_written_on_by_several(memory, seed):
     rng = random.Random(seed)
     found(memory, 0)
     found(memory, 2)
-    for _ in range(BOARD_BYTES // 50):
-        memory[rng.randrange(BOARD_BYTES)] = rng.randrange(256)
+    for _ in range(10_000):
+        memory[rng.randrange(len(CHUNKS) * _SLOT_BYTES)] = rng.randrange(256)
 
     assert EXPECTED == found(memory, 1)
 

@@ -30,7 +30,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pql-replay-proof-") as name:
         directory = Path(name)
         with LocalKafka(directory / "kafka") as kafka, EmbeddedRedis(directory / "redis") as redis:
-            found = Proof(kafka.bootstrap, redis.url, "proof-", directory, given, wait_s).run(_say)
+            proof = Proof(kafka.bootstrap, redis.url, prefix="proof-", directory=directory, given=given, wait_s=wait_s)
+            found = proof.run(_say)
     _print(f"{given.events:,} records, seed {given.seed}: {found.leads:,} leads, {found.changes:,} changes and")
     _print(f"qualifications; {found.several_routes:,} leads by several routes; requests: {dict(found.requests)}")
     _print(*(found.wrong or ["stream, replay of the topic and replay of the file are the same; no sink was called"]))

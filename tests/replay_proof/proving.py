@@ -97,7 +97,7 @@ class Proof:
     """One run under *prefix* of the broker; everything lies in *directory*."""
 
     def __init__(
-        self, bootstrap: str, redis_url: str, prefix: str, directory: Path, given: Input, wait_s: float
+        self, bootstrap: str, redis_url: str, *, prefix: str, directory: Path, given: Input, wait_s: float
     ) -> None:
         self._given = given
         self._wait_s = wait_s
@@ -233,6 +233,4 @@ class Proof:
 
 def _requests(destinations: Destinations) -> dict[str, int]:
     """What each destination has heard."""
-    return {
-        sink: len(journal.requests) + len(journal.effects) for sink, journal in destinations._journals.items()
-    }
+    return {sink: len(journal.requests) + len(journal.effects) for sink, journal in destinations._journals.items()}

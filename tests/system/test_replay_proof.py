@@ -11,7 +11,9 @@ def test_stream_and_replays_are_the_same_and_call_nobody(kafka, redis_url, topic
     """
     Scores of all leads, and all changes of leads on one route, by stream, topic and file; no destination hears of it.
     """
-    found = Proof(kafka.bootstrap, redis_url, topic_prefix, tmp_path, Input(events=6_000), wait_s=90).run(print)
+    given = Input(events=6_000)
+    proof = Proof(kafka.bootstrap, redis_url, prefix=topic_prefix, directory=tmp_path, given=given, wait_s=90)
+    found = proof.run(print)
 
     assert [] == found.wrong
     assert found.several_routes
