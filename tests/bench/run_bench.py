@@ -120,7 +120,7 @@ def ours_is_wrong(results: Results) -> bool:
         any(not run.is_right for run in runs)
         or any(one.faults or one.failed for one in results.restore)
         or any(one.repeats or one.failed for one in results.delivery)
-        or any(one.failed for one in results.replay)
+        or any(one.failed for one in (*results.replay, *results.backfill))
     )
 
 

@@ -397,12 +397,14 @@ def test_a_file_that_is_not_there_is_found_before_the_others_are_read(pql, tmp_p
         ["replay", "{events}", "--out", "{out}", "--pack", "no-such-pack"],
         ["replay", "{events}", "--out", "{out}", "--at", "2026-01-05T10:00:00"],
         ["replay", "{events}", "--out", "{out}", "--as-of", "5"],
+        ["replay", "{events}", "--out", "{out}", "--as-of", "0001-01-01T00:00:00Z"],
+        ["replay", "{events}", "--out", "{out}", "--at", "9" * 5_000],
         ["replay", "{events}", "--out", "{out}", "--processes", "0"],
         ["explain"],
         ["explain", "u1", "{events}", "--pack", "no-such-pack"],
         ["no-such-command"],
     ],
-    ids=" ".join,
+    ids=lambda args: " ".join(args)[:60],
 )
 def test_wrong_usage(pql, events, tmp_path, args):
     """A missing argument, an unknown flag, command or pack: exit 2, nothing on stdout, nothing written."""
