@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Tests start the program hundreds of times: it is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test proof soak rehearsal check bench coverage format schemas dashboards settings-table lock image release clean
+.PHONY: setup demo test proof soak rehearsal replay-proof check bench coverage format schemas dashboards settings-table lock image release clean
 
 setup: $(READY)
 
@@ -37,6 +37,11 @@ soak: $(READY)
 # Workers come and go on a real Apache Kafka as Kubernetes has them: make rehearsal ARGS="--help" tells what else there is.
 rehearsal: $(READY)
 	PYTHONPATH=.:tests/system $(BIN)/python -m tests.rehearsal $(ARGS)
+
+# The same events by stream, by replay of the topic and of a file, with fakes of the destinations beside them.
+EVENTS ?= 1000000
+replay-proof: $(READY)
+	PYTHONPATH=.:tests/system $(BIN)/python -m tests.replay_proof --events $(EVENTS) --seed $(or $(SEED),1)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -9,12 +9,14 @@ from pql_stream.replay.source import Position
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """
-    *records* of the source are read, up to *position*; the parts had *lengths* in bytes and *counts* of lines.
+    *records* of the source are read, in *chunks*, up to *position*; the parts had *lengths* in bytes and *counts* of
+    lines.
 
     *left_out* counts the events that the cut left out.
     """
 
     position: Position = None
+    chunks: int = 0
     records: int = 0
     left_out: int = 0
     lengths: dict[str, int] = {}

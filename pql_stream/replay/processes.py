@@ -11,13 +11,13 @@ from multiprocessing import connection, get_context, reduction, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pql_stream.errors import PqlError
 from pql_stream.replay.checkpoint import Checkpoint
 from pql_stream.replay.job import Job
 from pql_stream.replay.share import GoesOn, Stopped, run_share
-from pql_stream.replay.shares import Share
+from pql_stream.replay.shares import BOARD_BYTES, Board, Share
 from pql_stream.replay.workspace import Workspace
 
 _LOOK_EVERY_S = 0.2
@@ -25,6 +25,15 @@ _LOOK_EVERY_S = 0.2
 
 class _Flag(Protocol):
     value: int
+
+
+class _Shared(NamedTuple):
+    """Memory of all processes: how far each is, whether they are to stop, and what they tell each other."""
+
+    bytes_read: MutableSequence[int]
+    records: MutableSequence[int]
+    stop: _Flag
+    board: Any
 
 
 class _Lock:
@@ -53,14 +62,14 @@ def run_shares(job: Job, workspace: Workspace, goes_on: GoesOn) -> list[Checkpoi
     context = get_context("spawn")
     count = workspace.shares
     bytes_read, records = context.RawArray("q", count), context.RawArray("q", count)
-    stop = context.RawValue("b", 0)
+    stop, board = context.RawValue("b", 0), context.RawArray("B", BOARD_BYTES)
     crew: dict[Connection, SpawnProcess] = {}
     try:
         for index in range(count):
             answers, answer = context.Pipe(duplex=False)
             share = Share(index, count)
-            told = (bytes_read, records, stop)
-            args = (job, share, workspace.share(index), told, answer, _Lock(workspace.lock))
+            shared = _Shared(bytes_read, records, stop, board)
+            args = (job, share, workspace.share(index), shared, answer, _Lock(workspace.lock))
             crew[answers] = context.Process(target=_work, args=args, daemon=True)
             with _without_interrupts():
                 crew[answers].start()
@@ -124,20 +133,20 @@ def _work(
     job: Job,
     share: Share,
     directory: Path,
-    told: tuple[MutableSequence[int], MutableSequence[int], _Flag],
+    shared: _Shared,
     answer: Connection,
     _lock: _Lock,
 ) -> None:
     """What one process does; it ends by itself when the one that started it is gone."""
-    all_bytes, all_records, stop = told
     parent = os.getppid()
 
     def goes_on(bytes_read: int, records: int) -> bool:
-        all_bytes[share.index], all_records[share.index] = bytes_read, records
-        return not stop.value and os.getppid() == parent
+        shared.bytes_read[share.index], shared.records[share.index] = bytes_read, records
+        return not shared.stop.value and os.getppid() == parent
 
+    board = Board(memoryview(shared.board).cast("B"))
     try:
-        result: Checkpoint | Exception = run_share(job, share, directory, goes_on)
+        result: Checkpoint | Exception = run_share(job, share, directory, goes_on, board)
     except Exception as exc:  # noqa: BLE001 - raised again by the process that waits
         if not isinstance(exc, PqlError):
             exc.add_note(traceback.format_exc())

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, count
 from pathlib import Path
 
-from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.transition import Step
 from pql_stream.replay.checkpoint import Checkpoint
 from pql_stream.replay.cut import ALL
 from pql_stream.replay.job import Job
 from pql_stream.replay.parts import Parts
 from pql_stream.replay.replayer import Rejected, Replayer, decode
 from pql_stream.replay.rows import Rows
-from pql_stream.replay.shares import Share
-from pql_stream.replay.source import Position, Recorded
+from pql_stream.replay.shares import BOARD_BYTES, Board, Share, candidates, is_told, marked
+from pql_stream.replay.source import Chunk, Position, Recorded
 from pql_stream.replay.states import States
-from pql_stream.wire.lead_scan import lead_id_of
 
 GoesOn = Callable[[int, int], bool]
 """Told of the bytes and the records that are read so far, it says whether to go on."""
@@ -36,7 +36,7 @@ class Stopped(Exception):
 class ShareReplay:
     """What is known of the leads of *share*, and the parts that it writes, in *directory*."""
 
-    def __init__(self, job: Job, share: Share, directory: Path) -> None:
+    def __init__(self, job: Job, share: Share, directory: Path, board: Board) -> None:
         """
         Takes up what an interrupted replay left in *directory*.
 
@@ -44,8 +44,7 @@ class ShareReplay:
             StoreError: the disk fails.
             InvalidState: it is damaged.
         """
-        self._job, self._share = job, share
-        self._cut = None if job.cut == ALL else job.cut
+        self._job, self._share, self._board = job, share, board
         self._pack = compile_pack(job.pack)
         self._states_directory = directory / "states"
         self._rows = Rows(self._states_directory) if self._states_directory.exists() else None
@@ -56,7 +55,10 @@ class ShareReplay:
         self._parts = Parts(directory, keyed=not share.is_all)
         self._parts.cut(self._done.lengths, self._done.counts)
         self._position: Position | None = self._done.position
-        self._records, self._left_out = self._done.records, self._done.left_out
+        self._chunks, self._records, self._left_out = self._done.chunks, self._done.records, self._done.left_out
+        self._outcomes: Callable[[Sequence[Recorded]], Iterator[Step | Rejected | None]] = (
+            self._replayer.outcomes if job.cut == ALL else self._cut_outcomes
+        )
 
     def run(self, goes_on: GoesOn) -> Checkpoint:
         """
@@ -66,8 +68,8 @@ class ShareReplay:
             Stopped: *goes_on* said no.
             PqlError: the source cannot be read, or the disk fails.
         """
-        for chunk in self._job.source.read(self._position):
-            self._take(chunk.records)
+        for chunk in self._taken(self._job.source.read(self._position)):
+            self._chunks += 1
             self._records += len(chunk.records)
             self._position = chunk.after
             if not goes_on(chunk.bytes_read, self._records):
@@ -84,24 +86,44 @@ class ShareReplay:
         if self._rows is not None:
             self._rows.close()
 
-    def _take(self, records: Sequence[Recorded]) -> None:
-        share, cut, write, advance = self._share, self._cut, self._parts.write, self._replayer.advance
-        is_all, has_lead = share.is_all, share.has_lead
-        for number, record in enumerate(records, self._records):
-            if not record.value:
-                continue  # the tombstone of a topic
-            lead_id = None if is_all else lead_id_of(record.value, record.headers)
-            if lead_id is not None and not has_lead(lead_id):
+    def _taken(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """*chunks*, after taking in what of each is this share's. Others' records are passed over undecoded."""
+        share = self._share
+        if share.is_all:
+            for chunk in chunks:
+                self._take(count(self._records), chunk.records)
+                yield chunk
+            return
+        table = candidates(share)
+        for first, chunk, owners in marked(chunks, share, self._board, self._chunks, self._records):
+            mask = owners.translate(table)
+            numbered = zip(compress(enumerate(chunk.records, first), mask), compress(owners, mask), strict=True)
+            own = [one for one, owner in numbered if is_told(owner) or self._is_own(*one)]
+            self._take([number for number, _ in own], [record for _, record in own])
+            yield chunk
+
+    def _is_own(self, number: int, record: Recorded) -> bool:
+        decoded = decode(record)
+        if isinstance(decoded, Rejected):
+            return self._share.has_record(number)
+        return self._share.has_lead(decoded.lead_id)
+
+    def _take(self, numbers: Iterable[int], records: Sequence[Recorded]) -> None:
+        write = self._parts.write
+        for number, outcome in zip(numbers, self._outcomes(records), strict=False):
+            if outcome is None or (isinstance(outcome, Step) and outcome.change is None):
                 continue
+            write(outcome, number)
+
+    def _cut_outcomes(self, records: Iterable[Recorded]) -> Iterator[Step | Rejected | None]:
+        """As the replayer's; None of a record that the cut leaves out."""
+        for record in records:
             decoded = decode(record)
-            if lead_id is None and not is_all and not _is_own(share, number, decoded):
-                continue
-            if cut is not None and cut.leaves_out(record, decoded):
+            if self._job.cut.leaves_out(record, decoded):
                 self._left_out += 1
-                continue
-            outcome = decoded if isinstance(decoded, Rejected) else advance(record, decoded)
-            if isinstance(outcome, Rejected) or outcome.change is not None:
-                write(outcome, number)
+                yield None
+            else:
+                yield decoded if isinstance(decoded, Rejected) else self._replayer.advance(record, decoded)
 
     def _is_due(self) -> bool:
         if self._states.is_full:
@@ -115,6 +137,7 @@ class ShareReplay:
         """Make a checkpoint: the parts first, for they count only as far as it says."""
         self._done = Checkpoint(
             position=self._position,
+            chunks=self._chunks,
             records=self._records,
             left_out=self._left_out,
             lengths=self._parts.sync(),
@@ -127,26 +150,22 @@ class ShareReplay:
     def _write_scores(self, goes_on: GoesOn) -> None:
         if self._rows is not None:
             self._store()
-        for count, (lead_id, state) in enumerate(self._states.in_order()):
+        for number, (lead_id, state) in enumerate(self._states.in_order()):
             self._parts.write_score(lead_id, state, self._pack)
-            if count % _SCORES_PER_LOOK == 0 and not goes_on(self._job.source.bytes_total or 0, self._records):
+            if number % _SCORES_PER_LOOK == 0 and not goes_on(self._job.source.bytes_total or 0, self._records):
                 raise Stopped
         self._parts.sync()
 
 
-def _is_own(share: Share, number: int, decoded: ProductEvent | Rejected) -> bool:
-    return share.has_record(number) if isinstance(decoded, Rejected) else share.has_lead(decoded.lead_id)
-
-
-def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn) -> Checkpoint:
+def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn, board: Board | None = None) -> Checkpoint:
     """
-    All of one share, from where it was: see `ShareReplay.run`.
+    All of one share, from where it was: see `ShareReplay.run`. Without *board* the others tell it nothing.
 
     Raises:
         Stopped: *goes_on* said no.
         PqlError: the source cannot be read, or the disk fails.
     """
-    replay = ShareReplay(job, share, directory)
+    replay = ShareReplay(job, share, directory, board or Board(memoryview(bytearray(BOARD_BYTES))))
     thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLD)
     try:

@@ -24,7 +24,7 @@ class Recorded(NamedTuple):
     """
     One record of a source. For a file *topic* is its name, *partition* 0 and *offset* the line (CONTRACT.md 5).
 
-    *timestamp_ms* and *headers* are Kafka's; a file has neither.
+    *timestamp_ms* and *headers* are Kafka's; a file has neither. *value* is never empty: a tombstone is no record here.
     """
 
     topic: str

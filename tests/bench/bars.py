@@ -18,6 +18,9 @@ STEADY_EVENTS_PER_S_LEAST = 100_000.0
 EXACTLY_ONCE_MOST = 1.3
 DELIVERIES_PER_S_LEAST = 500.0
 DELIVERY_P99_MS_BELOW = 250.0
+LIVE_P99_MS_BELOW, LIVE_P99_SLOW_MS_BELOW = 100.0, 30.0
+LIVE_SLOW_PER_S = 100
+"""Up to so many events a second the second of the two counts."""
 REPLAY_LEAST = 1.5
 REPLAY_TWO_LEAST = 1.7
 
@@ -49,7 +52,22 @@ def bars_of(results: Results) -> list[Bar]:
         *(bar for field in fields for bar in _bars_of_field(results, field)),
         *_bars_of_delivery(results),
         *_bars_of_replay(results),
+        *_bars_of_backfill(results),
     ]
+
+
+def _bars_of_backfill(results: Results) -> Iterator[Bar]:
+    for rate in dict.fromkeys(one.rate for one in results.backfill):
+        same = [one for one in results.backfill if one.rate == rate]
+        below_ms = LIVE_P99_SLOW_MS_BELOW if rate <= LIVE_SLOW_PER_S else LIVE_P99_MS_BELOW
+        what = f"backfill: live p99 beside it below {below_ms:g} ms at {rate:,} events/s"
+        if any(one.failed for one in same):
+            yield Bar(what, "not measured", None)
+            continue
+        alone_ms, beside_ms = (
+            statistics.median(p99_ms) for p99_ms in zip(*((one.p99_alone_ms, one.p99_ms) for one in same), strict=True)
+        )
+        yield Bar(what, f"{beside_ms:.1f} ms, {beside_ms / alone_ms:.1f}x of alone", beside_ms < below_ms)
 
 
 def _bars_of_replay(results: Results) -> Iterator[Bar]:

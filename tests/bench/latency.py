@@ -133,7 +133,7 @@ def wait_times(session: Session, contender: Contender, rates: Sequence[int], sec
             feeder = Feeder(cluster, topics.activity, keyed_events(load))
             feeder.crowd(warm_up)
             wait_for(lambda: positions.committed() >= warm_up, "the warm-up is done", 120)
-            return [_at_rate(contender, feeder, reader, rate, seconds) for rate in rates]
+            return [at_rate(contender, feeder, reader, rate, seconds) for rate in rates]
     except TimeoutError as exc:
         return [
             Latency(contender=contender.name, rate=rate, rate_fed=0, sent=0, answered=0, failed=str(exc))
@@ -144,7 +144,8 @@ def wait_times(session: Session, contender: Contender, rates: Sequence[int], sec
         cluster.delete_topics(place.prefix)
 
 
-def _at_rate(contender: Contender, feeder: Feeder, reader: AnswerReader, rate: int, seconds: float) -> Latency:
+def at_rate(contender: Contender, feeder: Feeder, reader: AnswerReader, rate: int, seconds: float) -> Latency:
+    """One rate, after it has settled; *contender* is warm."""
     feeder.pace(rate, SETTLE_S)
     sent_at_s = feeder.pace(rate, seconds)
     until_s = time.monotonic() + LAST_ANSWER_S

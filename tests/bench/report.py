@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tests.bench.bars import Bar
 from tests.bench.lineup import LINEUP
 from tests.bench.measure import Throughput
-from tests.bench.results import Delivery, Latency, Replaying, Restore, Results, Run, Spread, by_case, spread_of
+from tests.bench.results import Beside, Delivery, Latency, Replaying, Restore, Results, Run, Spread, by_case, spread_of
 
 _TITLES = {contender.name: contender.title for contender in LINEUP}
 
@@ -18,6 +18,7 @@ def report(results: Results, bars: Sequence[Bar]) -> str:
         "\n".join(f"- {name}: {value}" for name, value in results.about.items()),
         *_throughput_tables(results.throughput),
         _table("Latency", _LATENCY_HEAD, _latency_rows(results.latency)),
+        _table("Live latency beside a backfill", _BESIDE_HEAD, _beside_rows(results.backfill)),
         _table("Restore", _RESTORE_HEAD, _restore_rows(results.restore)),
         _table("Delivery to one local webhook", _DELIVERY_HEAD, _delivery_rows(results.delivery)),
         _table("Replay of a file", _REPLAY_HEAD, _replay_rows(results.replay)),
@@ -31,6 +32,7 @@ def report(results: Results, bars: Sequence[Bar]) -> str:
 _THROUGHPUT_HEAD = ("contender", "events", "events/s", "CPU s a million", "peak MB", "outputs")
 _GROWTH_HEAD = ("leads", "event bytes", "partitions", "workers", "events/s", "CPU s a million", "peak MB", "outputs")
 _LATENCY_HEAD = ("contender", "events/s", "p50 ms", "p99 ms", "max ms", "answered")
+_BESIDE_HEAD = ("events/s", "p50 ms alone", "p99 ms alone", "p50 ms", "p99 ms", "filled in/s", "answered")
 _RESTORE_HEAD = ("store", "leads", "ready after, s", "CPU s", "peak MB", "outputs")
 _REPLAY_HEAD = ("leads", "events", "processes", "events/s", "CPU s a million", "peak MB of one", "lines")
 _DELIVERY_HEAD = ("deliveries/s", "CPU ms each", "peak MB", "at, records/s", "p50 ms", "p99 ms", "records")
@@ -119,6 +121,13 @@ def _latency_rows(found: Sequence[Latency]) -> Iterator[tuple[str, ...]]:
             f"{max(one.max_ms for one in fine):.0f}",
             f"{sum(one.answered for one in fine):,} of {sum(one.sent for one in fine):,}",
         )
+
+
+def _beside_rows(found: Sequence[Beside]) -> Iterator[tuple[str, ...]]:
+    for one in found:
+        waits = (one.p50_alone_ms, one.p99_alone_ms, one.p50_ms, one.p99_ms)
+        answered = f"failed: {one.failed}" if one.failed else f"{one.answered:,} of {one.sent:,}"
+        yield f"{one.rate:,}", *(f"{ms:.1f}" for ms in waits), f"{one.filled_per_s:,.0f}", answered
 
 
 def _restore_rows(found: Sequence[Restore]) -> Iterator[tuple[str, ...]]:

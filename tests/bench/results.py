@@ -58,6 +58,21 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """As `Latency`, of our worker: *alone*, and then beside a backfill of which *filled_per_s* events were scored."""
+
+    rate: int
+    p50_alone_ms: float = 0.0
+    p99_alone_ms: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    answered: int = 0
+    sent: int = 0
+    filled_per_s: float = 0.0
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
     """From the start of our worker to its being ready, with so many leads in the changelog."""
 
@@ -113,6 +128,7 @@ class Results:
     throughput: list[Run] = field(default_factory=list)
     growth: list[Run] = field(default_factory=list)
     latency: list[Latency] = field(default_factory=list)
+    backfill: list[Beside] = field(default_factory=list)
     restore: list[Restore] = field(default_factory=list)
     delivery: list[Delivery] = field(default_factory=list)
     replay: list[Replaying] = field(default_factory=list)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.jars import KAFKA_VERSION, fetch_jars, find_java
+from tests.bench.backfilling import waits_beside_backfill
 from tests.bench.bars import bars_of
 from tests.bench.building import NotAvailable, bench_python
 from tests.bench.delivering import deliveries
@@ -37,7 +38,7 @@ from tests.bench.results import Results, spread_of
 from tests.bench.session import Session, say
 from tests.bench.throughput import Field, compare
 
-SECTIONS = ("core", "throughput", "latency", "restore", "delivery", "replay", "growth")
+SECTIONS = ("core", "throughput", "latency", "backfill", "restore", "delivery", "replay", "growth")
 QUICK_SECTIONS = SECTIONS[:-1]
 ROOT = Path(__file__).parents[2]
 RATE = 2_000
@@ -119,7 +120,7 @@ def ours_is_wrong(results: Results) -> bool:
         any(not run.is_right for run in runs)
         or any(one.faults or one.failed for one in results.restore)
         or any(one.repeats or one.failed for one in results.delivery)
-        or any(one.failed for one in results.replay)
+        or any(one.failed for one in (*results.replay, *results.backfill))
     )
 
 
@@ -158,7 +159,7 @@ def _plan(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Plan:
         reps=options.reps or 3,
         latency_of=tuple(one for one in chosen if full or chosen is not LINEUP or one in quick),
         latency_s=15.0 if full else 6.0,
-        latency_reps=(options.reps or 3) if full else 1,
+        latency_reps=options.reps or (3 if full else 1),
         restore_leads=1_000_000 if full else 100_000,
         restore_reps=(options.reps or 3) if full else 1,
         delivery_reps=options.reps or (3 if full else 1),
@@ -197,12 +198,7 @@ def _run(session: Session, plan: Plan, available: Sequence[Contender], results: 
         for stream, leads in itertools.product(plan.streams, plan.leads):
             field = Field(stream=stream, leads=leads, events=plan.events)
             results.throughput += compare(session, field, available, plan.reps)
-    if "latency" in plan.sections:
-        say("latency")
-        for contender in (one for one in available if one in plan.latency_of):
-            rates = (RATE_SLOW, RATE, *_half_of_most(results)) if contender is OURS else (RATE,)
-            for _ in range(plan.latency_reps):
-                results.latency += wait_times(session, contender, rates, plan.latency_s)
+    _run_waits(session, plan, available, results)
     if "restore" in plan.sections:
         results.restore += restores(session, plan.restore_leads, plan.restore_reps)
     if "delivery" in plan.sections:
@@ -210,6 +206,19 @@ def _run(session: Session, plan: Plan, available: Sequence[Contender], results: 
         results.delivery += deliveries(session, plan.delivery_reps)
     if "growth" in plan.sections:
         results.growth += grow(session, plan.events, plan.reps)
+
+
+def _run_waits(session: Session, plan: Plan, available: Sequence[Contender], results: Results) -> None:
+    if "latency" in plan.sections:
+        say("latency")
+        for contender in (one for one in available if one in plan.latency_of):
+            rates = (RATE_SLOW, RATE, *_half_of_most(results)) if contender is OURS else (RATE,)
+            for _ in range(plan.latency_reps):
+                results.latency += wait_times(session, contender, rates, plan.latency_s)
+    if "backfill" in plan.sections:
+        say("live latency beside a backfill")
+        for _ in range(plan.latency_reps):
+            results.backfill += waits_beside_backfill(session, (RATE_SLOW, RATE), plan.latency_s)
 
 
 def _half_of_most(results: Results) -> tuple[int, ...]:

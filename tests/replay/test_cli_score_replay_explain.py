@@ -397,12 +397,14 @@ def test_a_file_that_is_not_there_is_found_before_the_others_are_read(pql, tmp_p
         ["replay", "{events}", "--out", "{out}", "--pack", "no-such-pack"],
         ["replay", "{events}", "--out", "{out}", "--at", "2026-01-05T10:00:00"],
         ["replay", "{events}", "--out", "{out}", "--as-of", "5"],
+        ["replay", "{events}", "--out", "{out}", "--as-of", "0001-01-01T00:00:00Z"],
+        ["replay", "{events}", "--out", "{out}", "--at", "9" * 5_000],
         ["replay", "{events}", "--out", "{out}", "--processes", "0"],
         ["explain"],
         ["explain", "u1", "{events}", "--pack", "no-such-pack"],
         ["no-such-command"],
     ],
-    ids=" ".join,
+    ids=lambda args: " ".join(args)[:60],
 )
 def test_wrong_usage(pql, events, tmp_path, args):
     """A missing argument, an unknown flag, command or pack: exit 2, nothing on stdout, nothing written."""
@@ -412,6 +414,17 @@ def test_wrong_usage(pql, events, tmp_path, args):
     assert ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["scores.jsonl", "rejected.parquet"])
+def test_events_are_not_written_over(pql, events, tmp_path, name):
+    """A file that is to be read lies where a result goes: exit 2, and it is as it was."""
+    (tmp_path / name).hardlink_to(events)
+    ended = pql("replay", events, "--out", tmp_path)
+
+    assert (2, b"") == ended[:2]
+    assert "would write over" in ended.stderr
+    assert EVENTS == (tmp_path / name).read_bytes()
 
 
 def test_an_output_directory_that_cannot_be_made(pql, events):

@@ -1,7 +1,9 @@
 """Files of events: which lines there are, under which number, and what cannot be read."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import pickle
 import sys
@@ -139,6 +141,27 @@ def test_a_compressed_file_that_lost_its_beginning(tmp_path, content, name):
 
     with pytest.raises(InvalidInput, match="cannot read"):
         lines_of(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (bz2.compress(b"{}\n"), "bzip2"),
+        (lzma.compress(b"{}\n"), "xz"),
+        (b"PK\x03\x04 and so on", "a zip archive"),
+        (b"\x04\x22\x4d\x18 and so on", "lz4"),
+        (b"Obj\x01 and so on", "Avro"),
+    ],
+    ids=["bzip2", "xz", "zip", "lz4", "avro"],
+)
+def test_a_file_packed_in_another_way_is_told(tmp_path, content, kind):
+    """It is no file of refused lines: what it is and what to do about it is said."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match="cannot read") as refused:
+        lines_of(path)
+
+    assert f"it is {kind}, which is not read: unpack it, or pipe it in" == refused.value.why
 
 
 @pytest.mark.parametrize("start", [BOM, b" \r\n\t"], ids=["byte order mark", "blanks"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
 
 from pql_stream.errors import PqlError
 from pql_stream.ops.backfilling import CommittedOffsets, fill_in, untold, wait_until_scored
+from pql_stream.ops.cli import cli
 from pql_stream.replay.source import Recorded
 from pql_stream.testing.builders import JAN_5_MS, native_json
 from pql_stream.wire.headers import ANNOUNCE
@@ -158,3 +160,13 @@ def test_the_leads_of_whom_nobody_is_told():
     ]
 
     assert [("a", "unqualified", "silver")] == [(one.lead_id, one.tier_before, one.tier) for one in untold(values)]
+
+
+def test_a_backfill_of_what_was_filled_in_is_wrong_usage():
+    """
+    Its own topic is scored already; to write it onto itself would double it.
+    """
+    done = CliRunner().invoke(cli, ["backfill", "--topic", "product-activity", "--topic", "product-activity-backfill"])
+
+    assert 2 == done.exit_code
+    assert "is where a backfill goes to" in done.stderr

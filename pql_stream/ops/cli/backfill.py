@@ -51,6 +51,8 @@ def command(*, asked: AskedSource, announce: bool, no_wait: bool, stalled_s: flo
     scores, and their changes carry "mode": "backfill". Nothing is delivered of them without --announce. Waits until
     they are scored, and lists the leads that reached a tier of which nobody is told. To repeat it changes nothing.
     """
+    if PRODUCT_ACTIVITY_BACKFILL in asked.topics:
+        raise click.UsageError(f"{PRODUCT_ACTIVITY_BACKFILL} is where a backfill goes to, and is scored already.")
     settings = load_settings()
     client_config, prefix = settings.kafka_client_config(), settings.topic_prefix
     topic, qualified = prefixed(PRODUCT_ACTIVITY_BACKFILL, prefix), prefixed(PQL_QUALIFIED, prefix)

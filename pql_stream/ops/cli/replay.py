@@ -14,7 +14,10 @@ from pql_stream.ops.stopping import stop_asked_for
 from pql_stream.replay.cut import ALL, Cut
 from pql_stream.replay.engine import replay
 from pql_stream.replay.job import Job, Replayed
+from pql_stream.replay.parquet import parquet_name
+from pql_stream.replay.parts import NAMES
 from pql_stream.replay.processes import usable_cores
+from pql_stream.replay.shares import SHARES_MAX
 from pql_stream.replay.source import Source
 from pql_stream.replay.workspace import NAME
 from pql_stream.wire.packs import load_pack
@@ -30,7 +33,9 @@ SMALL_RECORDS = 200_000
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
 @click.option("--as-of", "as_of_ms", type=Time(), metavar="T", help="Only what had arrived by T: the score as it was.")
 @click.option("--at", "at_ms", type=Time(), metavar="T", help="Only what had happened by T, whenever it arrived.")
-@click.option("--processes", type=click.IntRange(1, 256), help="How many share the leads; without it, a core each.")
+@click.option(
+    "--processes", type=click.IntRange(1, SHARES_MAX), help="How many share the leads; without it, a core each."
+)
 @click.option("--parquet", is_flag=True, help="The four files as Parquet, too.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as one JSON object on stdout.")
 def command(
@@ -51,6 +56,7 @@ def command(
     scores.jsonl and rejected.jsonl to the directory of --out: all of them, or none if the replay fails. The
     same command, run again after an interruption, goes on. Writes to no broker and reaches no destination.
     """
+    _check_out(out, asked.files)
     pack = load_pack(pack_name)
     source = asked.source(keep=out / NAME / "source.json")
     small = SMALL_RECORDS if asked.topics else SMALL_BYTES
@@ -70,6 +76,14 @@ def command(
 
         replayed = replay(job, goes_on, lambda sentence: click.echo(sentence, err=True))
     _report(replayed, job, as_json=as_json)
+
+
+def _check_out(out: Path, files: tuple[str, ...]) -> None:
+    """Events are not written over: what is in the way of a result is replaced at the end."""
+    results = [path for name in NAMES for path in (out / name, out / parquet_name(name)) if path.exists()]
+    for file in map(Path, files):
+        if file.exists() and any(map(file.samefile, results)):
+            raise click.UsageError(f"--out {out} would write over {file}, which is to be read; name another directory")
 
 
 def _processes_for(source: Source, small: int) -> int:

@@ -7,6 +7,9 @@ import click
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.times import parse_time_ms
 
+_DIGITS_MAX = 20
+"""No time has so many, and Python refuses to read thousands of them."""
+
 
 class Time(click.ParamType):
     """RFC 3339 with an offset, or milliseconds since 1970; to milliseconds."""
@@ -15,7 +18,7 @@ class Time(click.ParamType):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """*value* in milliseconds, or wrong usage."""
-        is_number = isinstance(value, str) and value.isascii() and value.isdecimal()
+        is_number = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _DIGITS_MAX
         try:
             return parse_time_ms(int(value) if is_number else value, "")
         except InvalidEvent as exc:

@@ -20,6 +20,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED = (range(0x50, 0x60), b"\x2a\x4d\x18")
 """A frame that decoders skip; some writers begin a file with one."""
+_FOREIGN = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "a zip archive",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"Obj\x01": "Avro",
+}
+"""No event begins so. Read as lines, such a file would be nothing but refused ones, and the command would end well."""
 _BLANK_OR_MARK = b"\xef\xbb\xbf"
 
 
@@ -28,9 +36,12 @@ def decompressed(raw: io.BufferedReader, name: str) -> IO[bytes]:
     What is in *raw*, which is at its beginning.
 
     Raises:
-        OSError: its name says that it is compressed, and it is neither that nor JSON lines.
+        OSError: it is packed in a way that is not read, or its name says that it is compressed, and it is neither
+            that nor JSON lines.
     """
     start = raw.peek(len(_ZSTD_MAGIC))
+    if (foreign := next((kind for magic, kind in _FOREIGN.items() if start.startswith(magic)), None)) is not None:
+        raise OSError(f"it is {foreign}, which is not read: unpack it, or pipe it in")
     if start.startswith(_GZIP_MAGIC):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     if start.startswith(_ZSTD_MAGIC) or (start[:1] and start[0] in _ZSTD_SKIPPED[0] and start[1:4] == _ZSTD_SKIPPED[1]):

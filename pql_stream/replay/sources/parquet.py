@@ -118,7 +118,7 @@ class ParquetRows:
         return [
             Recorded(name, FILE_PARTITION, row, value)
             for row, value in enumerate(values, first_row)
-            if value is not None
+            if value  # null and nothing are tombstones (R25)
         ]
 
 

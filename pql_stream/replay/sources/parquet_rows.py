@@ -33,7 +33,7 @@ class NoEvents(ValueError):
 
 def open_file(path: str) -> ParquetFile:
     """The file *path*, its rows unread."""
-    return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+    return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
 
 
 def form_of(schema: pa.Schema) -> tuple[Encode, list[str] | None]:

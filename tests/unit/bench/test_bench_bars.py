@@ -6,7 +6,7 @@ from tests.bench.bars import bars_of
 from tests.bench.check import Checked
 from tests.bench.measure import Throughput
 from tests.bench.report import report
-from tests.bench.results import Case, Delivery, Latency, Restore, Results, Run
+from tests.bench.results import Beside, Case, Delivery, Latency, Restore, Results, Run
 from tests.bench.run_bench import ours_is_wrong
 
 RIGHT = Checked(leads=1, changes=2, qualifications=1, leads_by_oracle=1, faults=())
@@ -115,3 +115,22 @@ def test_delivery_has_its_bars(found, met):
     assert met == [bar.met for bar in bars]
     assert any(one.failed for one in found) == ("failed: it ended with 1" in report(results, bars))
     assert any(one.failed for one in found) == ours_is_wrong(results)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([Beside(rate=100, p99_alone_ms=10, p99_ms=29)], (True, "29.0 ms, 2.9x of alone")),
+        ([Beside(rate=100, p99_alone_ms=10, p99_ms=30)], (False, "30.0 ms, 3.0x of alone")),
+        ([Beside(rate=2_000, p99_alone_ms=50, p99_ms=ms) for ms in (10, 99, 200)], (True, "99.0 ms, 2.0x of alone")),
+        ([Beside(rate=2_000, failed="history ended before that")], (None, "not measured")),
+    ],
+    ids=["met", "missed", "a median", "failed"],
+)
+def test_live_latency_beside_a_backfill_has_its_bars(found, expected):
+    """At a low rate less is allowed than at a high one; what failed says nothing, and shows."""
+    results = Results(backfill=found)
+    (bar,) = bars_of(results)
+
+    assert expected == (bar.met, bar.found)
+    assert any(one.failed for one in found) == ("failed: history" in report(results, [bar])) == ours_is_wrong(results)

@@ -1,12 +1,15 @@
 """The benchmark's input: what it is made of, and that it does what each stream is for."""
 
+from itertools import islice
+
 import pytest
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.transition import advance
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack
-from tests.bench.load import LOUD_EVERY, SET_UP_EVENTS, Load, keyed_events
+from tests.bench.backfilling import PAST_LEADS, past_events
+from tests.bench.load import EVENTS_A_LEAD_MIN, LOUD_EVERY, SET_UP_EVENTS, Load, keyed_events
 from tests.oracle.decode import Event, read_record
 
 PACK = compile_pack(load_pack("pql-100"))
@@ -87,3 +90,13 @@ def test_a_steady_stream_has_room_for_its_set_up():
     """The half that counts has no set-up in it, so too few events for the leads are refused."""
     with pytest.raises(ValueError, match="needs 10 events for each"):
         Load(stream="steady", leads=1_000, events=9_999)
+
+
+def test_history_is_of_other_leads_and_events():
+    """Whoever waits for the answer to a live event never takes one to the past for it."""
+    live = [read_record(value) for _, value in keyed_events(COLD)]
+    past = [(key, read_record(value)) for key, value in islice(past_events(EVENTS_A_LEAD_MIN * PAST_LEADS), 4_000)]
+
+    assert all(isinstance(event, Event) and event.lead_id.encode() == key for key, event in past)
+    assert {event.event_id for event in live}.isdisjoint(event.event_id for _, event in past)
+    assert {event.lead_id for event in live}.isdisjoint(event.lead_id for _, event in past)

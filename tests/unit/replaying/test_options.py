@@ -30,6 +30,10 @@ def command(asked: AskedSource, out: str | None) -> None:
             (AskedSource((), ("t", "s"), (0, 3), TimeBound(JAN_5_MS)), None),
         ),
         (
+            ["--topic", "t", "--from", "0:5,1:9", "--to", "0:6,2:1"],
+            (AskedSource((), ("t",), None, PartitionOffsets({0: 5, 1: 9}), PartitionOffsets({0: 6, 2: 1})), None),
+        ),
+        (
             ["--topic", "t", "--topic", "t", "--from", "0:5", "--to", "10"],
             (AskedSource((), ("t", "t"), None, PartitionOffsets({0: 5}), OffsetBound(10)), None),
         ),
@@ -55,6 +59,9 @@ def test_what_is_asked_for_is_one_value(args, expected):
         (["--topic", "t", "--topic", "s", "--from", "5"], "--from needs a time"),
         (["--topic", "t", "--topic", "s", "--to", "0:5"], "--to needs a time"),
         (["--topic", "t", "--from", "5", "--to", "5"], "--to is not behind --from"),
+        (["--topic", "t", "--from", "0:5,1:9", "--to", "1:9"], "--to is not behind --from"),
+        (["--topic", "t", "--from", "0:5,1:9", "--to", "8"], "--to is not behind --from"),
+        (["--topic", "t", "--from", "5", "--to", "0:9,1:5"], "--to is not behind --from"),
         (["--topic", "t", "--from", str(JAN_5_MS), "--to", "2026-01-05T10:00:00Z"], "--to is not behind --from"),
     ],
 )
