@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 import pql_stream
-from pql_stream.core.packs import CompiledPack, ModelPack, compile_pack
+from pql_stream.core.lineups import Roster
+from pql_stream.core.packs import ModelPack
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.canary import check_pack
 from pql_stream.ops.delivery.app import delivering
@@ -24,10 +25,10 @@ from pql_stream.ops.http import HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.reloading import ReloadMeter
+from pql_stream.ops.rosters import load_roster
 from pql_stream.ops.scoring import scoring
 from pql_stream.ops.settings import Settings, load_settings
 from pql_stream.ops.watching import WatchedApp, unwatch, watch
-from pql_stream.wire.packs import load_pack
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport import BatchApp
@@ -59,9 +60,9 @@ def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
         PqlError: somebody has to act before it can run, or go on.
     """
     configure_logging(settings.log_level, settings.log_format)
-    pack = compile_pack(load_pack(settings.pack))
+    roster = load_roster(settings)
     settings.require_bootstrap_servers()
-    config = load_config(settings, pack.pack)
+    config = load_config(settings, roster.first.live.pack)
     if "deliver" in only and not config.sinks:
         raise InvalidSettings(
             "there is nothing to deliver to",
@@ -74,11 +75,12 @@ def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
     if "deliver" in apps:
         settings.require_redis_url()
     if "score" in apps and settings.canary_every_s:
-        check_pack(pack)
-    asyncio.run(_run(settings, pack, config, apps))
+        for pack in roster.first.packs:
+            check_pack(pack)
+    asyncio.run(_run(settings, roster, config, apps))
 
 
-async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, names: Collection[str]) -> None:
+async def _run(settings: Settings, roster: Roster, config: DeliveryConfig, names: Collection[str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,12 +104,12 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         address = f"http://{settings.http_host}:{port}"
         log.info("pages_served", http=address)
         apps: list[WatchedApp] = []
-        if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
+        if "score" in names and (scores := await scoring(settings, roster, page, stop)) is not None:
             apps.append(scores)
         if "deliver" in names and (sending := await delivering(settings, config, page, stop)) is not None:
             stack.push_async_callback(sending.close)
             apps.append(sending.watched)
-            read, meter = partial(_load, pack.pack), ReloadMeter(page.registry)
+            read, meter = partial(_load, roster.first.live.pack), ReloadMeter(page.registry)
             reloader = Reloader(Loaded(settings, config), read, sending.app, meter)
             stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
         if len(apps) == len(names):
