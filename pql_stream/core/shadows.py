@@ -29,7 +29,6 @@ from pql_stream.core.transition import (
     nothing_scored,
     qualification_of,
     scored,
-    with_points,
 )
 
 
@@ -64,8 +63,8 @@ def plain(state: LeadState) -> LeadState:
         state.account,
         state.features,
         state.pack,
-        state.shadows,
         state.incomplete,
+        state.shadows,
     )
 
 
@@ -74,7 +73,7 @@ def advance_all(state: LeadState | None, event: ProductEvent, lineup: Lineup) ->
     occurred_at_ms = event.occurred_at_ms
     if state is None:
         nothing = [nothing_scored(pack) for pack in lineup.packs]
-        state = LeadState(occurred_at_ms, occurred_at_ms, None, lineup.unset, nothing[0], tuple(nothing[1:]))
+        state = LeadState(occurred_at_ms, occurred_at_ms, None, lineup.unset, nothing[0], 0, tuple(nothing[1:]))
     first = min(state.first_seen_at_ms, occurred_at_ms)
     last = max(state.last_seen_at_ms, occurred_at_ms)
     account = state.account
@@ -92,11 +91,12 @@ def advance_all(state: LeadState | None, event: ProductEvent, lineup: Lineup) ->
         state.__class__ is LeadState
     ):
         return Step(state, None, None)
-    folded = LeadState(first, last, account, tuple(features), state.pack, shadows, state.incomplete)
-    moved = moved_rules(state.pack.points, features, touched[0]) if touched is not None else None
-    step = scored(folded, moved, event, lineup.live) if moved else Step(folded, None, None)
-    differences = _differences(state, step.state, event, cause, lineup)
-    return msgspec.structs.replace(step, differences=differences) if differences else step
+    features = tuple(features)
+    live, change, qualification = state.pack, None, None
+    if touched is not None and (moved := moved_rules(live.points, features, touched[0])):
+        live, change, qualification = scored(live, moved, event, lineup.live, (features, account))
+    after = LeadState(first, last, account, features, live, state.incomplete, shadows)
+    return Step(after, change, qualification, _differences(state, after, event, cause, lineup))
 
 
 def folded_features(
@@ -125,9 +125,12 @@ def rescored(before: PackState, features: Features, rules: list[PlacedRule], cau
     moved = moved_rules(before.points, features, rules)
     if not moved:
         return before
-    points, moved_by = with_points(before, moved, cause)
+    points, moved_by = list(before.points), list(before.moved_by)
+    for i, points_after in moved.items():
+        points[i] = points_after
+        moved_by[i] = cause
     # A shadow's changes are told nobody, so they have no number; nor does it announce a tier.
-    return PackState(points, moved_by, before.sequence, before.announced)
+    return PackState(tuple(points), tuple(moved_by), before.sequence, before.announced)
 
 
 # --- where the packs differ
@@ -201,7 +204,7 @@ def adopt(old: OldState, lineup: Lineup) -> Adopted:
     if _was_live(old) != lineup.live.id:
         announced = max(live.announced, _inherited(old, lineup), lineup.live.tier_place(sum(live.points)))
         live = msgspec.structs.replace(live, announced=announced)
-    return Adopted(old.first_seen_at_ms, old.last_seen_at_ms, old.account, features, live, tuple(shadows), incomplete)
+    return Adopted(old.first_seen_at_ms, old.last_seen_at_ms, old.account, features, live, incomplete, tuple(shadows))
 
 
 def _was_live(old: OldState) -> PackId:

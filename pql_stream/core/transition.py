@@ -59,8 +59,8 @@ class LeadState(msgspec.Struct, frozen=True, gc=False):
     account: Stamped | None
     features: tuple[FeatureValue, ...]
     pack: PackState
-    shadows: tuple[PackState, ...] = ()
     incomplete: int = 0
+    shadows: tuple[PackState, ...] = ()
 
     @property
     def account_id(self) -> str | None:
@@ -105,8 +105,8 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
         plan = pack.plan(event.name)
     features, moved = _folded(state, event, plan) if plan else (state.features, None)
     if moved:
-        folded = LeadState(first, last, account, features, state.pack, (), state.incomplete)
-        return scored(folded, moved, event, pack)
+        own, change, qualification = scored(state.pack, moved, event, pack, (features, account))
+        return Step(LeadState(first, last, account, features, own, state.incomplete), change, qualification)
     if (
         features is state.features
         and account is state.account
@@ -115,7 +115,7 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
         and state.__class__ is LeadState  # else its row is of other packs (`core.shadows.Adopted`)
     ):
         return Step(state, None, None)
-    return Step(LeadState(first, last, account, features, state.pack, (), state.incomplete), None, None)
+    return Step(LeadState(first, last, account, features, state.pack, state.incomplete), None, None)
 
 
 def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
@@ -152,33 +152,32 @@ def moved_rules(points: tuple[int, ...], features: Features, touched: list[Place
     return {i: after for i, points_of in touched if (after := points_of(features)) != points[i]}
 
 
-def with_points(
-    before: PackState, moved: dict[int, int], cause: EventRef
-) -> tuple[tuple[int, ...], tuple[EventRef | None, ...]]:
-    """Points and "moved by" after *moved*, which *cause* did."""
-    points, moved_by = list(before.points), list(before.moved_by)
-    for i, points_after in moved.items():
-        points[i] = points_after
-        moved_by[i] = cause
-    return tuple(points), tuple(moved_by)
-
-
-def scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: CompiledPack) -> Step:
-    """*state* with its features already folded, and what is to be said about it."""
-    before = state.pack
+def scored(
+    before: PackState,
+    moved: dict[int, int],
+    event: ProductEvent,
+    pack: CompiledPack,
+    known: tuple[tuple[FeatureValue, ...], Stamped | None],
+) -> tuple[PackState, ScoreChange, Qualification | None]:
+    """What *pack* remembers and says when *event* has *moved* points; *known* are the features and the account now."""
+    features, account = known
     cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
-    points, moved_by = with_points(before, moved, cause)
+    points_, moved_by_ = list(before.points), list(before.moved_by)
+    for i, points_after in moved.items():
+        points_[i] = points_after
+        moved_by_[i] = cause
+    points, moved_by = tuple(points_), tuple(moved_by_)
     sequence = before.sequence + 1
     change = ScoreChange(
         change_id_of(event.lead_id, sequence, event.event_id, pack),
         event.lead_id,
-        state.account_id,
+        None if account is None else account[2],
         pack,
         sequence,
         event.occurred_at_ms,
         before.points,
         points,
-        pack.inputs(state.features),
+        pack.inputs(features),
         moved_by,
         cause,
         event.name,
@@ -187,12 +186,9 @@ def scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: C
     qualification = None
     announced = before.announced
     if tier > announced:
-        qualification = qualification_of(change, state.features, tier, announced)
+        qualification = qualification_of(change, features, tier, announced)
         announced = tier
-    after = PackState(points, moved_by, sequence, announced)
-    first, last = state.first_seen_at_ms, state.last_seen_at_ms
-    done = LeadState(first, last, state.account, state.features, after, state.shadows, state.incomplete)
-    return Step(done, change, qualification)
+    return PackState(points, moved_by, sequence, announced), change, qualification
 
 
 def follow(step: Step, published: PublishedChange, pack: CompiledPack) -> Step:

@@ -96,6 +96,20 @@ class ControlTopic:
             self._next = stretch.next
 
 
+@contextmanager
+def _asked(topic: str) -> Iterator[None]:
+    """
+    A question to the broker about *topic*: it may be asked again later, so nothing has to end.
+
+    Raises:
+        BrokerAway: there is no answer.
+    """
+    try:
+        yield
+    except (KafkaError, TimeoutError) as exc:
+        raise BrokerAway(f"{topic} cannot be read", why=repr(exc)) from exc
+
+
 class OwnPartitions:
     """The partitions of *app*; *contacts* has their turns, *changes* watches over what is published of them, if any."""
 
@@ -121,26 +135,13 @@ class OwnPartitions:
 
     async def offsets(self, partition: int) -> Mapping[str, int]:
         """Of what is published, and of the sources."""
-        ends = await self._outputs.end_offsets([partition])
+        with _asked(self._outputs.topic):
+            ends = await self._outputs.end_offsets([partition])
         return {self._outputs.topic: ends[partition], **self._outputs.sources_done(partition)}
 
     def gives_way(self) -> bool:
         """Partitions are to be handed over."""
         return self._app.giving_way.is_set()
-
-
-@contextmanager
-def _asked(topic: str) -> Iterator[None]:
-    """
-    A question to the broker about *topic*: it may be asked again later, so nothing has to end.
-
-    Raises:
-        BrokerAway: there is no answer.
-    """
-    try:
-        yield
-    except (KafkaError, TimeoutError) as exc:
-        raise BrokerAway(f"{topic} cannot be read", why=repr(exc)) from exc
 
 
 class InputHistory:

@@ -104,7 +104,7 @@ def _shared_state(row: bytes, lineup: Lineup) -> LeadState | None:
     if layout != lineup.layout:
         return None
     live, *shadows = [PackState(*own[2:]) for own in packs]
-    return LeadState(first, last, account, features, live, tuple(shadows), int.from_bytes(incomplete))
+    return LeadState(first, last, account, features, live, int.from_bytes(incomplete), tuple(shadows))
 
 
 @lru_cache(maxsize=8)  # a worker has as many as packs
