@@ -105,6 +105,9 @@ class Operator:
         """
         Let *pack* be live on every partition; what the topic says when it is.
 
+        Where the workers are at it already it is waited for: of another request what is told would have other ids, and
+        a worker that died may have told a part of it.
+
         Raises:
             PqlError: a worker does not have it, none answers, or somebody asked for another one meanwhile.
         """
@@ -115,7 +118,11 @@ class Operator:
             rolls_back=rolls_back,
             asked_at=self._now(),
         )
-        self.control.ask(request)
+        known = self.control.read()
+        if known.switch is not None and self._is_under_way(known, known.switch, request):
+            request = known.switch
+        else:
+            self.control.ask(request)
 
         def switched(known: ControlLog) -> Collection[int]:
             if known.switch is not None and known.switch.request_id != request.request_id:
@@ -136,6 +143,13 @@ class Operator:
 
         known = self._wait(reported, what)
         return [known.reports[partition, request_id] for partition in range(self.partitions)]
+
+    def _is_under_way(self, known: ControlLog, asked: SwitchRequest, wanted: SwitchRequest) -> bool:
+        """Are the workers doing what is *wanted*, since it was *asked* for?"""
+        if (asked.pack, asked.announce, asked.rolls_back) != (wanted.pack, wanted.announce, wanted.rolls_back):
+            return False
+        refused = any(of == asked.request_id and not one.able for (_, of), one in known.reports.items())
+        return not refused and any(known.live(partition) != asked.pack.id for partition in range(self.partitions))
 
     def _is_over(self, known: ControlLog, request_id: str) -> bool:
         answers = [one for (_, of), one in known.reports.items() if of == request_id]

@@ -64,6 +64,7 @@ class Workers:
                     leads=10,
                     incomplete=self.incomplete,
                     losing=self.incomplete // 2,
+                    complete_after=AT if self.incomplete else None,
                 )
             )
             return True
@@ -140,6 +141,18 @@ def test_a_fill_that_is_under_way_is_waited_for(workers):
     assert ["fill"] == [request.kind for request in workers.asked]
 
 
+def test_a_cut_over_that_is_under_way_is_waited_for(workers):
+    """What workers tell has the ids of the request; asked for otherwise it is another one."""
+    workers.silent = frozenset({2})
+    for announce in ("new", "new", "none"):
+        with pytest.raises(PqlError):
+            workers.operator().switch(NEW, announce)
+    workers.silent = frozenset()
+    workers.operator().switch(NEW, "none")
+
+    assert ["new", "none"] == [request.announce for request in workers.asked]
+
+
 def test_workers_that_do_not_answer_are_named(workers):
     """After the time without progress; what was asked stays asked."""
     workers.silent = frozenset({0, 2})
@@ -167,7 +180,7 @@ def test_an_incomplete_pack_is_refused_unless_forced(workers):
         check_complete(workers.operator(), NEW, force=False)
     check_complete(workers.operator(), NEW, force=True)
 
-    assert "6 of them have fewer points" in caught.value.why
+    assert "only leads first seen after 2026-01-05T10:00:00.000Z are complete; 6 would lose points" in caught.value.why
     assert "shadow fill new" in caught.value.what_to_do
 
 
