@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
+import orjson
+from msgspec.structs import replace
 from published_world import TOPICS, Batch, Contacts, Crash, World
 
 from pql_stream.core.lineups import Roster
 from pql_stream.core.packs import PackId
+from pql_stream.core.transition import LeadState
 from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.casting import Casting, Stage
 from pql_stream.stream.changes_log import ChangesLog
@@ -25,11 +28,20 @@ from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.wire.control import Answer, CheckRequest, FillRequest, PackRef, Request, SwitchRequest, encode_control
 from pql_stream.wire.packs import load_pack
+from pql_stream.wire.shared_rows import load_lead
 
 OLD, NEW = load_pack("pql-100"), load_pack("pql-100-linear")
 OLD_ID, NEW_ID = PackId(OLD.name, OLD.version), PackId(NEW.name, NEW.version)
 ROSTER = Roster((OLD, NEW))
 AT = "2026-01-05T10:00:00.000Z"
+LEADS = ("u1", "u2", "u3")
+_TIERS = tuple(replace(tier, score_from=tier.score_from // 4) for tier in OLD.tiers)
+LOWER = replace(OLD, name="lower", tiers=_TIERS)
+"""As the old one, with tiers that begin at a quarter of the score: bronze is 15 points."""
+LOWER_ID = PackId("lower", 1)
+TWIN = replace(LOWER, name="twin")
+"""As the lower one in all but its name."""
+TWIN_ID = PackId("twin", 1)
 
 
 def switch(pack: PackId, number: int = 1, announce: str = "none") -> SwitchRequest:
@@ -193,3 +205,26 @@ class CastingWorker:
             if offset != self._world.committed[topic]:
                 self._world.committed[topic] = offset
                 self._world.notes[topic] = self.changes_log.note(0)
+
+
+# --- afterwards
+
+
+def published(world: CastingWorld, topic: str = TOPICS.score_changed) -> list[dict]:
+    """What is left of a topic for who drops repeats by id."""
+    first: dict[str, dict] = {}
+    for record in world.topics[topic]:
+        said = orjson.loads(record.value or b"")
+        first.setdefault(said.get("qualification_id", said["change_id"]), said)
+    return list(first.values())
+
+
+def use(world: CastingWorld, lead_id: str, features: int, first: int) -> None:
+    """The lead uses so many features it has not used before."""
+    for number in range(first, first + features):
+        world.event("feature_used", lead_id, number, feature=f"f{number}")
+
+
+def state_of(world: CastingWorld, lead_id: str, live: PackId) -> LeadState:
+    """Its row, as a worker sees it on whose partition *live* is live."""
+    return load_lead(world.rows[lead_id.encode()], world.roster.led_by(live))
