@@ -124,3 +124,44 @@ class Qualification(msgspec.Struct, frozen=True):
     change_id: str
     reasons: tuple[str, ...]
     profile: dict[str, Any]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a pack gives a lead: *points* of every rule, in the pack's order."""
+
+    pack: CompiledPack
+    points: tuple[int, ...]
+
+    @property
+    def score(self) -> int:
+        """Hundredths."""
+        return sum(self.points)
+
+    @property
+    def tier(self) -> str:
+        """The tier of the score."""
+        return self.pack.tier_of(self.score).name
+
+
+class ShadowDifference(msgspec.Struct, frozen=True):
+    """
+    The difference between the live pack and a shadow pack, for one lead, changed: it came, grew, shrank or went.
+
+    *complete*: the shadow's features were kept since the lead's first event. *tiers_differed* is as it was before.
+    """
+
+    difference_id: str
+    lead_id: str
+    account_id: str | None
+    live: Standing
+    shadow: Standing
+    complete: bool
+    tiers_differed: bool
+    occurred_at_ms: int
+    cause: EventRef
+    cause_event: str
+
+    @property
+    def tiers_differ(self) -> bool:
+        """Do the packs see the lead in different tiers?"""
+        return self.live.tier != self.shadow.tier

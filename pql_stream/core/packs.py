@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
@@ -64,11 +65,37 @@ Plan = tuple[Step, ...]
 """What an event of one name does."""
 
 
+class PackId(NamedTuple):
+    """Which model pack, in which version."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+
+class FeatureRow(NamedTuple):
+    """
+    Where a lead's features lie: *places* has the slot of each feature of a pack, in the pack's order; *unset* the
+    values, of every slot, before any event.
+    """
+
+    places: tuple[int, ...]
+    unset: tuple[FeatureValue, ...]
+
+    @classmethod
+    def of_pack(cls, pack: ModelPack) -> FeatureRow:
+        """The row of a pack that has it for itself."""
+        return cls(tuple(range(len(pack.features))), tuple(feature.unset for feature in pack.features))
+
+
 class CompiledPack:
     """
     A pack as the hot path wants it.
 
     `rules` are in the pack's order; points, inputs and "moved by" of a lead are tuples in that order.
+    Features lie where *row* says, if it is given: in the row that several packs share (`core.lineups`).
     `inputs` says of all rules what each looks at, as people see it; `group_points` adds up the points of
     each group.
     """
@@ -77,6 +104,7 @@ class CompiledPack:
         "event_words",
         "features_unset",
         "group_points",
+        "id",
         "id_seed",
         "inputs",
         "name",
@@ -90,9 +118,11 @@ class CompiledPack:
         "version",
     )
 
-    def __init__(self, pack: ModelPack) -> None:
-        slots = {feature.name: (slot, feature) for slot, feature in enumerate(pack.features)}
+    def __init__(self, pack: ModelPack, row: FeatureRow | None = None) -> None:
+        places, unset = row or FeatureRow.of_pack(pack)
+        slots = {feature.name: (slot, feature) for slot, feature in zip(places, pack.features, strict=True)}
         self.pack = pack
+        self.id = PackId(pack.name, pack.version)
         self.name = pack.name
         self.version = pack.version
         self.tiers = pack.tiers
@@ -102,13 +132,13 @@ class CompiledPack:
         self.group_points: Callable[[tuple[int, ...]], dict[str, int]] = compiler.sums(
             {group.name: [i for i, rule in enumerate(pack.rules) if rule.group == group.name] for group in pack.groups}
         )
-        self.features_unset: tuple[FeatureValue, ...] = tuple(feature.unset for feature in pack.features)
+        self.features_unset: tuple[FeatureValue, ...] = unset
         self.points_unset = tuple(rule.points(self.features_unset) for rule in self.rules)
         self.inputs: Callable[[Features], tuple[RuleInput, ...]] = compiler.inputs(pack.rules)
         # Part of every change id, hashed once. Parts of an id are led by their length: none run together.
         self.id_seed = blake2b(f"{len(pack.name)}:{pack.name}{pack.version}:".encode(), digest_size=16)
         self.profile_slots = tuple((name, slots[name][0]) for name in pack.profile)
-        self.event_words: dict[str, Plan] = _plans(pack, self.rules)
+        self.event_words: dict[str, Plan] = _plans(pack, places, self.rules)
         self.plans: dict[str, Plan] = {}
 
     def plan(self, event_name: str) -> Plan:
@@ -136,9 +166,9 @@ def compile_pack(pack: ModelPack) -> CompiledPack:
     return CompiledPack(pack)
 
 
-def _plans(pack: ModelPack, rules: tuple[CompiledRule, ...]) -> dict[str, Plan]:
+def _plans(pack: ModelPack, places: tuple[int, ...], rules: tuple[CompiledRule, ...]) -> dict[str, Plan]:
     steps: dict[str, list[Step]] = {}
-    for slot, feature in enumerate(pack.features):
+    for slot, feature in zip(places, pack.features, strict=True):
         readers = tuple((i, rule.points) for i, rule in enumerate(rules) if feature.name in rule.reads)
         for source in feature.sources:
             fold = compile_fold(feature, source)

@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pql_stream.core.changes import Contribution, EventRef, PublishedChange, Qualification, ScoreChange
+from pql_stream.core.changes import (
+    Contribution,
+    EventRef,
+    PublishedChange,
+    Qualification,
+    ScoreChange,
+    ShadowDifference,
+)
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
 from pql_stream.core.packs import CompiledPack, PlacedRule, Plan
@@ -39,7 +46,10 @@ class PackState(msgspec.Struct, frozen=True, gc=False):
 
 class LeadState(msgspec.Struct, frozen=True, gc=False):
     """
-    All that is kept about a lead. *features* is in the order of the pack.
+    All that is kept about a lead. *features* is in the order of the pack, or of the lineup.
+
+    *pack* is the live pack's; *shadows* has those of the others, in the lineup's order. *incomplete* has a bit, from
+    the lowest, for each feature that was not kept since the lead's first event.
 
     Out of the garbage collector's sight: it has no cycles, and there may be millions to walk through.
     """
@@ -49,6 +59,8 @@ class LeadState(msgspec.Struct, frozen=True, gc=False):
     account: Stamped | None
     features: tuple[FeatureValue, ...]
     pack: PackState
+    incomplete: int = 0
+    shadows: tuple[PackState, ...] = ()
 
     @property
     def account_id(self) -> str | None:
@@ -57,11 +69,16 @@ class LeadState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
-    """What one event did. *state* is the very object that went in where nothing changed."""
+    """
+    What one event did. *state* is the very object that went in where nothing changed.
+
+    *differences* has those of shadow packs that changed (`core.lineups`).
+    """
 
     state: LeadState
     change: ScoreChange | None
     qualification: Qualification | None
+    differences: tuple[ShadowDifference, ...] = ()
 
 
 def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) -> Step:
@@ -88,20 +105,26 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
         plan = pack.plan(event.name)
     features, moved = _folded(state, event, plan) if plan else (state.features, None)
     if moved:
-        return _scored(LeadState(first, last, account, features, state.pack), moved, event, pack)
+        own, change, qualification = scored(state.pack, moved, event, pack, (features, account))
+        return Step(LeadState(first, last, account, features, own, state.incomplete), change, qualification)
     if (
         features is state.features
         and account is state.account
         and first is state.first_seen_at_ms
         and last is state.last_seen_at_ms
+        and state.__class__ is LeadState  # else its row is of other packs (`core.shadows.Adopted`)
     ):
         return Step(state, None, None)
-    return Step(LeadState(first, last, account, features, state.pack), None, None)
+    return Step(LeadState(first, last, account, features, state.pack, state.incomplete), None, None)
 
 
 def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
-    nothing = PackState(pack.points_unset, (None,) * len(pack.rules), 0, 0)
-    return LeadState(occurred_at_ms, occurred_at_ms, None, pack.features_unset, nothing)
+    return LeadState(occurred_at_ms, occurred_at_ms, None, pack.features_unset, nothing_scored(pack))
+
+
+def nothing_scored(pack: CompiledPack) -> PackState:
+    """What *pack* remembers of a lead before its first event."""
+    return PackState(pack.points_unset, (None,) * len(pack.rules), 0, 0)
 
 
 def _folded(
@@ -121,17 +144,23 @@ def _folded(
             touched += readers
     if changed is None:
         return features, None
-    return tuple(changed), _moved(state.pack.points, changed, touched) if touched else None
+    return tuple(changed), moved_rules(state.pack.points, changed, touched) if touched else None
 
 
-def _moved(points: tuple[int, ...], features: Features, touched: list[PlacedRule]) -> dict[int, int]:
+def moved_rules(points: tuple[int, ...], features: Features, touched: list[PlacedRule]) -> dict[int, int]:
     """Rule -> its new points, for the *touched* rules whose points changed."""
     return {i: after for i, points_of in touched if (after := points_of(features)) != points[i]}
 
 
-def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: CompiledPack) -> Step:
-    """*state* with its features already folded, and what is to be said about it."""
-    before = state.pack
+def scored(
+    before: PackState,
+    moved: dict[int, int],
+    event: ProductEvent,
+    pack: CompiledPack,
+    known: tuple[tuple[FeatureValue, ...], Stamped | None],
+) -> tuple[PackState, ScoreChange, Qualification | None]:
+    """What *pack* remembers and says when *event* has *moved* points; *known* are the features and the account now."""
+    features, account = known
     cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
     points_, moved_by_ = list(before.points), list(before.moved_by)
     for i, points_after in moved.items():
@@ -140,15 +169,15 @@ def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: 
     points, moved_by = tuple(points_), tuple(moved_by_)
     sequence = before.sequence + 1
     change = ScoreChange(
-        _change_id(event.lead_id, sequence, event.event_id, pack),
+        change_id_of(event.lead_id, sequence, event.event_id, pack),
         event.lead_id,
-        state.account_id,
+        None if account is None else account[2],
         pack,
         sequence,
         event.occurred_at_ms,
         before.points,
         points,
-        pack.inputs(state.features),
+        pack.inputs(features),
         moved_by,
         cause,
         event.name,
@@ -157,11 +186,9 @@ def _scored(state: LeadState, moved: dict[int, int], event: ProductEvent, pack: 
     qualification = None
     announced = before.announced
     if tier > announced:
-        qualification = _qualification(change, state.features, tier, announced)
+        qualification = qualification_of(change, features, tier, announced)
         announced = tier
-    after = PackState(points, moved_by, sequence, announced)
-    scored = LeadState(state.first_seen_at_ms, state.last_seen_at_ms, state.account, state.features, after)
-    return Step(scored, change, qualification)
+    return PackState(points, moved_by, sequence, announced), change, qualification
 
 
 def follow(step: Step, published: PublishedChange, pack: CompiledPack) -> Step:
@@ -174,11 +201,12 @@ def follow(step: Step, published: PublishedChange, pack: CompiledPack) -> Step:
     if change is None:
         return step
     sequence = published.sequence + 1
-    change_id = _change_id(change.lead_id, sequence, change.cause.event_id, pack)
+    change_id = change_id_of(change.lead_id, sequence, change.cause.event_id, pack)
     return Step(
         _numbered(step.state, sequence),
         replace(change, change_id=change_id, sequence=sequence, points_before=published.points),
         None if qualification is None else replace(qualification, change_id=change_id),
+        step.differences,
     )
 
 
@@ -193,7 +221,7 @@ def correct(state: LeadState, published: PublishedChange, pack: CompiledPack) ->
         return Step(_numbered(state, published.sequence), None, None)
     sequence = published.sequence + 1
     change = ScoreChange(
-        _change_id(published.lead_id, sequence, published.cause.event_id, pack),
+        change_id_of(published.lead_id, sequence, published.cause.event_id, pack),
         published.lead_id,
         state.account_id,
         pack,
@@ -215,15 +243,16 @@ def _numbered(state: LeadState, sequence: int) -> LeadState:
 
 def contributions(state: LeadState, pack: CompiledPack) -> tuple[Contribution, ...]:
     """Every rule's part of the score of *state*, in the order of the pack; together they are the score."""
-    scored = state.pack
-    parts = zip(pack.rules, scored.points, pack.inputs(state.features), scored.moved_by, strict=True)
+    own = state.pack
+    parts = zip(pack.rules, own.points, pack.inputs(state.features), own.moved_by, strict=True)
     return tuple(
         Contribution(rule.name, rule.group, points, rule.points_max, shown, moved_by)
         for rule, points, shown, moved_by in parts
     )
 
 
-def _qualification(change: ScoreChange, features: Features, tier: int, announced: int) -> Qualification:
+def qualification_of(change: ScoreChange, features: Features, tier: int, announced: int) -> Qualification:
+    """What is announced with *change*: the *tier* at this place, above the one *announced* before."""
     pack = change.pack
     reached = pack.tiers[tier]
     return Qualification(
@@ -259,7 +288,7 @@ def _decimal(hundredths: int) -> str:
     return f"{whole}.{rest:02}".rstrip("0") if rest else str(whole)
 
 
-def _change_id(lead_id: str, sequence: int, event_id: str, pack: CompiledPack) -> str:
+def change_id_of(lead_id: str, sequence: int, event_id: str, pack: CompiledPack) -> str:
     """128 bits over lead, pack, version, sequence and causing event, as hex."""
     hash_ = pack.id_seed.copy()
     hash_.update(f"{len(lead_id)}:{lead_id}{sequence}:{event_id}".encode())

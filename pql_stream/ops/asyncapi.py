@@ -20,6 +20,7 @@ from pql_stream.ops.asyncapi_messages import MESSAGES
 from pql_stream.ops.topics.declarations import TopicDeclaration, load_declarations
 from pql_stream.stream.names import (
     APP_ID,
+    CONTROL,
     DELIVER_APP_ID,
     LEAD_PROFILES,
     LEADS_CHANGELOG,
@@ -29,6 +30,7 @@ from pql_stream.stream.names import (
     PRODUCT_ACTIVITY_DLQ,
     PRODUCT_ACTIVITY_REKEYED,
     SCORE_CHANGED,
+    SHADOW_DIFF,
 )
 from pql_stream.wire.schemas import schema_components
 
@@ -66,6 +68,8 @@ TRAFFIC: Mapping[str, Traffic] = {
     PQL_QUALIFIED: Traffic(("pqlQualified",), ((_SCORE, "send"), (_DELIVER, "receive"))),
     LEAD_PROFILES: Traffic(("leadProfile", "erasure"), ((_SCORE, "send"), (_SCORE, "receive"), (_DELIVER, "receive"))),
     LEADS_CHANGELOG: Traffic(("leadRow",), ((_SCORE, "send"), (_SCORE, "receive"))),
+    SHADOW_DIFF: Traffic(("shadowDifference",), ((_SCORE, "send"),)),
+    CONTROL: Traffic(("control",), ((_SCORE, "send"), (_SCORE, "receive"))),
     f"delivery-{SINK}": Traffic(("delivery",), ((_DELIVER, "send"), (_DELIVER, "receive"))),
     f"delivery-{SINK}-parked": Traffic(("delivery",), ((_DELIVER, "send"), (_DELIVER, "receive"))),
     f"delivery-{SINK}-dlq": Traffic(("deadDelivery",), ((_DELIVER, "send"),)),

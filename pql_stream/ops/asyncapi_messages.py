@@ -109,6 +109,14 @@ MESSAGES: dict[str, dict[str, Any]] = {
         {"description": "internal"},
         contentType="application/octet-stream",
     ),
+    "shadowDifference": _message(
+        "A shadow pack came to differ from the live one for a lead, otherwise than before", _record("ShadowDiffRecord")
+    ),
+    "control": _message(
+        "What is asked of the workers, and what they answer: which pack is live on which partition",
+        _record("ControlRecord"),
+        key={"type": "string", "description": "what the record is about"},
+    ),
     "delivery": _message("One published record on its way to one sink", _record("DeliveryRecord")),
     "deadDelivery": _message(
         "A delivery that will not be made; without a value, the mark that one was redriven",

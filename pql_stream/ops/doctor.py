@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
-from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.lineups import Roster
 from pql_stream.delivery.redis_connection import RedisConnection
 from pql_stream.delivery.redis_ledger import RedisLedger
 from pql_stream.errors import BrokerAway, BrokerError, InvalidState, LedgerAway, PqlError
@@ -26,19 +26,18 @@ from pql_stream.ops.delivery.disabled import DisabledSinks
 from pql_stream.ops.delivery.sinks import open_sinks
 from pql_stream.ops.preflight import (
     ClusterShape,
-    PackIdentity,
     StateIdentity,
-    check_changelog,
+    check_state,
     is_state_claimed,
     read_shape,
 )
 from pql_stream.ops.redis_facts import read_redis_facts
+from pql_stream.ops.rosters import load_roster
 from pql_stream.ops.settings import Settings
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from pql_stream.ops.wheels import check_wheels
 from pql_stream.stream.names import APP_ID, PRODUCT_ACTIVITY, PRODUCT_ACTIVITY_REKEYED, prefixed
-from pql_stream.wire.packs import load_pack
 
 DISK_FREE_BYTES_MIN = 1 << 30
 """Below it the state directory is a warning: a million leads take about half of it, and compaction as much again."""
@@ -70,27 +69,28 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _finding("packages", _packages)
     yield _finding("wheels", check_wheels)
     yield _finding("java", _java)
-    pack: CompiledPack | None = None
+    roster: Roster | None = None
     try:
-        pack = compile_pack(load_pack(settings.pack))
+        roster = load_roster(settings)
     except PqlError as exc:
         yield _failed("pack", exc)
     else:
-        yield Finding("pack", "ok", f"{_identity(pack)}: {len(pack.rules)} rules, {len(pack.tiers)} tiers")
+        for pack in roster.first.packs:
+            yield Finding("pack", "ok", f"{pack.id}: {len(pack.rules)} rules, {len(pack.tiers)} tiers")
     yield _finding("disk", lambda: _disk(settings.data_dir))
     yield _finding("http", lambda: _http(settings.http_host, settings.http_port))
     sinks: tuple[str, ...] = ()
-    if pack is None:
+    if roster is None:
         yield Finding("delivery", "skipped", "without a pack")
     else:
         try:
-            config = load_config(settings, pack.pack)
+            config = load_config(settings, roster.first.live.pack)
         except PqlError as exc:
             yield _failed("delivery", exc)
         else:
             sinks = tuple(config.sinks)
             yield from _examine_delivery(settings, config)
-    yield from _examine_cluster(settings, pack, sinks)
+    yield from _examine_cluster(settings, roster, sinks)
 
 
 def _examine_delivery(settings: Settings, config: DeliveryConfig) -> Iterator[Finding]:
@@ -137,7 +137,7 @@ def _redis(settings: Settings) -> str:
     return asyncio.run(ask())
 
 
-def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple[str, ...]) -> Iterator[Finding]:
+def _examine_cluster(settings: Settings, roster: Roster | None, sinks: tuple[str, ...]) -> Iterator[Finding]:
     try:
         shape = read_shape(settings.kafka_client_config(), settings.topic_prefix, sinks)
     except PqlError as exc:
@@ -152,10 +152,10 @@ def _examine_cluster(settings: Settings, pack: CompiledPack | None, sinks: tuple
     yield _finding("broker", lambda: _broker(settings))
     yield _finding("clock", lambda: _clock(settings, shape))
     yield _finding("topics", lambda: _topics(settings, sinks))
-    if pack is None:
+    if roster is None:
         yield Finding("state", "skipped", "without a pack")
     else:
-        yield _finding("state", lambda: _state(settings, pack, shape))
+        yield _finding("state", lambda: _state(settings, roster, shape))
 
 
 def _broker(settings: Settings) -> str:
@@ -204,10 +204,6 @@ def _failed(subject: str, exc: PqlError) -> Finding:
 
 def _told(exc: PqlError) -> str:
     return f"{exc.what}: {exc.why}" if exc.why else exc.what
-
-
-def _identity(pack: CompiledPack) -> PackIdentity:
-    return PackIdentity(pack.name, pack.version)
 
 
 def _python() -> str:
@@ -295,10 +291,10 @@ def _topics(settings: Settings, sinks: tuple[str, ...]) -> str:
     return f"{len(declared)} topics are as declared"
 
 
-def _state(settings: Settings, pack: CompiledPack, shape: ClusterShape) -> str:
-    identity = _identity(pack)
-    check_changelog(settings.kafka_client_config(), settings.topic_prefix, shape.partitions, identity)
+def _state(settings: Settings, roster: Roster, shape: ClusterShape) -> str:
+    control = check_state(settings.kafka_client_config(), settings.topic_prefix, shape.partitions, roster)
     if settings.store == "rocksdb":
         app_id = prefixed(APP_ID, settings.topic_prefix)
-        is_state_claimed(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
-    return f"none, or of pack {identity}"
+        is_state_claimed(settings.data_dir, StateIdentity(app_id, shape.partitions))
+    live = {str(control.live(partition)) for partition in control.casts}
+    return f"live is {' and '.join(sorted(live))}" if live else f"none, or of pack {roster.first.live.id}"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from pql_stream.core.lineups import Roster
+from pql_stream.core.packs import PackId
 from pql_stream.errors import BrokerError, InvalidState
 from pql_stream.ops.changelog import PlacedRow, sample_rows
+from pql_stream.ops.control import read_control
 from pql_stream.ops.topics.cluster import TopicCluster
+from pql_stream.stream.control_log import ControlLog
 from pql_stream.stream.names import (
     CO_PARTITIONED,
     LEAD_PROFILES,
@@ -33,16 +37,6 @@ How many leads of a sample, and what share of it, may lie on a partition that is
 A stranger's record in the re-keyed topic makes such a lead, and is no reason to stand still. Another number of
 partitions moves half of all leads at least (twice as many do), and most of them else.
 """
-
-
-class PackIdentity(NamedTuple):
-    """Which model pack, in which version."""
-
-    name: str
-    version: int
-
-    def __str__(self) -> str:
-        return f"{self.name} version {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +97,47 @@ def _shape(partitions_by_topic: Mapping[str, int]) -> ClusterShape:
     return ClusterShape(partitions, partitions_by_topic[PRODUCT_ACTIVITY_DLQ])
 
 
-def check_changelog(client_config: Mapping[str, Any], prefix: str, partitions: int, pack: PackIdentity) -> None:
+def check_state(client_config: Mapping[str, Any], prefix: str, partitions: int, roster: Roster) -> ControlLog:
     """
-    See that the rows on the cluster were made by *pack* and lie on so many *partitions*, and that their contact data
-    can be read: the local state may be new, or lost.
+    See that a worker with the packs of *roster* can go on with the state on the cluster: it has the live ones, the rows
+    were made by them and lie on so many *partitions*, and their contact data can be read. Returns who is live where.
+
+    The local state may be new, or lost: what counts is on the cluster.
 
     Raises:
-        InvalidState: they were not, do not, or this version cannot read them.
-        BrokerError: the cluster is away, or does not let us read the changelogs.
+        InvalidState: it cannot.
+        BrokerError: the cluster is away, or does not let us read.
     """
+    control = read_control(client_config, prefix)
+    check_roles(control, roster)
     topic = prefixed(LEADS_CHANGELOG, prefix)
     rows = sample_rows(client_config, topic, partitions)
     if rows:
-        check_row(rows[-1].row, topic, pack)
+        check_row(rows[-1].row, topic, roster.ids if control.casts else roster.ids[:1])
     check_places(rows, topic, partitions)
     profiles = sample_rows(client_config, prefixed(LEAD_PROFILES, prefix), partitions, enough=1)
     if profiles:
         load_profile(profiles[-1].row)
+    return control
+
+
+def check_roles(control: ControlLog, roster: Roster) -> None:
+    """
+    See that the packs that are live by *control* are in *roster*.
+
+    Raises:
+        InvalidState: one is not.
+    """
+    for partition in sorted(control.casts):
+        pack = control.live(partition)
+        if pack is not None and pack not in roster.ids:
+            have = ", ".join(map(str, roster.ids))
+            raise InvalidState(
+                f"{pack} is live on partition {partition}, and this worker has only {have}",
+                why="since the first start the control topic says which pack is live, and not PQL_PACK",
+                what_to_do=f"name {pack.name} in PQL_PACK or PQL_SHADOW_PACKS; `pql-stream cutover` changes "
+                "which pack is live",
+            )
 
 
 def check_places(rows: Iterable[PlacedRow], topic: str, partitions: int) -> None:
@@ -140,20 +158,20 @@ def check_places(rows: Iterable[PlacedRow], topic: str, partitions: int) -> None
         )
 
 
-def check_row(row: bytes, topic: str, pack: PackIdentity) -> None:
+def check_row(row: bytes, topic: str, packs: Collection[PackId]) -> None:
     """
-    See that *row* of the changelog *topic* was made by *pack*.
+    See that *row* of the changelog *topic* was made by one of *packs*.
 
     Raises:
         InvalidState: it was not, or this version cannot read it.
     """
-    built_by = PackIdentity(*row_identity(row))
-    if built_by != pack:
+    built_by = PackId(*row_identity(row))
+    if built_by not in packs:
         raise InvalidState(
-            f"the state on the cluster was built with pack {built_by}, not {pack}",
+            f"the state on the cluster was built with pack {built_by}, not {', '.join(map(str, packs))}",
             why=f"a row of {topic} says so; features and points of another pack, or version, do not fit this one",
-            what_to_do="set PQL_PACK to the pack of the state, start under another PQL_TOPIC_PREFIX, "
-            "or rebuild the state by replay",
+            what_to_do="set PQL_PACK to the pack of the state, and name the other one in PQL_SHADOW_PACKS; then "
+            "`pql-stream cutover` makes it the live one",
         )
 
 
@@ -162,8 +180,6 @@ class StateIdentity:
     """What the state of a directory was built by and for."""
 
     app_id: str
-    pack: str
-    pack_version: int
     partitions: int
 
 
@@ -172,7 +188,7 @@ def claim_state(data_dir: Path, identity: StateIdentity) -> None:
     Write into *data_dir* whose state it is, or find that it is ours already.
 
     Raises:
-        InvalidState: it was built by another app, pack or version, or for another number of partitions.
+        InvalidState: it was built by another app, or for another number of partitions.
     """
     if is_state_claimed(data_dir, identity):
         return
@@ -204,8 +220,9 @@ def is_state_claimed(data_dir: Path, identity: StateIdentity) -> bool:
         return False
     if not isinstance(found, dict):
         raise _unreadable(path, "it is no JSON object")
-    if found != asdict(identity):
-        now = asdict(identity)
+    now = asdict(identity)
+    # An earlier version wrote the pack too; rows say that themselves.
+    if {name: found.get(name) for name in now} != now:
         differences = [f"{name} was {found.get(name)}, is {now[name]}" for name in now if found.get(name) != now[name]]
         raise InvalidState(
             f"the state in {data_dir} is not of this worker",

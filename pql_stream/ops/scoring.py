@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 import structlog
 
+from pql_stream.core.lineups import Roster
 from pql_stream.core.packs import CompiledPack
 from pql_stream.ops.cluster_wait import when_there
 from pql_stream.ops.connecting import connection_of
@@ -17,9 +18,8 @@ from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.ops.preflight import (
     ClusterShape,
-    PackIdentity,
     StateIdentity,
-    check_changelog,
+    check_state,
     claim_state,
     read_shape,
 )
@@ -36,7 +36,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def scoring(
-    settings: Settings, pack: CompiledPack, page: MetricsPage, stop: asyncio.Event
+    settings: Settings, roster: Roster, page: MetricsPage, stop: asyncio.Event
 ) -> WatchedApp[BatchApp] | None:
     """
     The app with what watches it, as soon as the cluster answers; None when *stop* comes first.
@@ -44,17 +44,19 @@ async def scoring(
     Raises:
         PqlError: somebody has to act before it can run.
     """
-    shape = await when_there(lambda: _checked_shape(settings, pack), stop)
+    shape = await when_there(lambda: _checked_shape(settings, roster), stop)
     if shape is None:
         return None
-    # After the look at the cluster: a directory that is claimed for a pack that the cluster refuses would
-    # refuse the right pack later.
+    # After the look at the cluster: a directory that is claimed for partitions that the cluster refuses would refuse
+    # the right ones later.
     if settings.store == "rocksdb":
         app_id = prefixed(APP_ID, settings.topic_prefix)
-        claim_state(settings.data_dir, StateIdentity(app_id, pack.name, pack.version, shape.partitions))
-    meter = PrometheusMeter(page, (words.replace(" ", "_") for words in pack.event_words))
-    meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
-    return watched_scoring(settings, _make_app(settings, pack, shape, meter), shape.partitions, page, stop)
+        claim_state(settings.data_dir, StateIdentity(app_id, shape.partitions))
+    packs = roster.first.packs
+    meter = PrometheusMeter(page, {words.replace(" ", "_") for pack in packs for words in pack.event_words})
+    for pack in packs:
+        meter.pack_loaded(pack.name, pack.version, _pack_sha256(pack), [tier.name for tier in pack.tiers])
+    return watched_scoring(settings, _make_app(settings, roster, shape, meter), shape.partitions, page, stop)
 
 
 def _pack_sha256(pack: CompiledPack) -> str:
@@ -62,15 +64,15 @@ def _pack_sha256(pack: CompiledPack) -> str:
     return sha256(orjson.dumps(dump_pack(pack.pack), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _checked_shape(settings: Settings, pack: CompiledPack) -> ClusterShape:
-    """The cluster's partition counts, if its topics fit together and its state is of *pack*."""
+def _checked_shape(settings: Settings, roster: Roster) -> ClusterShape:
+    """The cluster's partition counts, if its topics fit together and the packs of *roster* can go on with its state."""
     client_config, prefix = settings.kafka_client_config(), settings.topic_prefix
     shape = read_shape(client_config, prefix)
-    check_changelog(client_config, prefix, shape.partitions, PackIdentity(pack.name, pack.version))
+    check_state(client_config, prefix, shape.partitions, roster)
     return shape
 
 
-def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter: PrometheusMeter) -> ScoreApp:
+def _make_app(settings: Settings, roster: Roster, shape: ClusterShape, meter: PrometheusMeter) -> ScoreApp:
     # Faust reads the command line when it is imported.
     sys.argv = sys.argv[:1]
     from pql_stream.stream.app import ScoreApp, ScoreSettings  # noqa: PLC0415 - the line above must come first
@@ -79,7 +81,7 @@ def _make_app(settings: Settings, pack: CompiledPack, shape: ClusterShape, meter
         ScoreSettings(
             connection=connection_of(settings),
             prefix=settings.topic_prefix,
-            pack=pack,
+            roster=roster,
             partitions=shape.partitions,
             dead_letter_partitions=shape.dead_letter_partitions,
             leads_kept=settings.leads_kept,

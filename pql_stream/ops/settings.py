@@ -90,7 +90,12 @@ class Settings(BaseSettings):
     pack: str = Field(
         default="pql-100",
         validation_alias="PQL_PACK",
-        description="name or file of the live model pack",
+        description="name or file of the live model pack at the first start; later `cutover` says which one is live",
+    )
+    shadow_packs: str = Field(
+        default="",
+        validation_alias="PQL_SHADOW_PACKS",
+        description="names or files of packs, separated by commas, that score beside the live one and only compare",
     )
     processing_guarantee: Annotated[Literal["at_least_once", "exactly_once"], BeforeValidator(lower)] = Field(
         default="at_least_once",
@@ -211,6 +216,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take nothing but what is handed in: `load_settings` is the one reader of the environment."""
         return (init_settings,)
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """Names or files of all packs, the first one that of `pack`."""
+        shadows = [name.strip() for name in self.shadow_packs.split(",")]
+        return (self.pack, *(name for name in shadows if name))
 
     def require_bootstrap_servers(self) -> str:
         """

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 FILE_VARIABLE = "PQL_CONFIG"
 TABLE = "settings"
 
-_PACK_VARIABLE = "PQL_PACK"
+_PACK_VARIABLES = frozenset({"PQL_PACK", "PQL_SHADOW_PACKS"})
+"""Names of shipped packs, or files; the second one takes several, separated by commas."""
 _PACK_FILE_ENDS = (".yaml", ".yml")
 
 
@@ -204,10 +205,14 @@ def _text_of(value: SecretText | str | int, name: str, settings: type[Settings],
     if isinstance(value, SecretText):
         return value.reveal()
     text = str(value).strip()
-    is_path = _holds(settings, settings.names()[name], Path) or (
-        name == _PACK_VARIABLE and (text.endswith(_PACK_FILE_ENDS) or os.sep in text)
-    )
-    return str(directory / text) if text and is_path else text
+    if name in _PACK_VARIABLES:
+        return ",".join(_pack_of(one.strip(), directory) for one in text.split(","))
+    return str(directory / text) if text and _holds(settings, settings.names()[name], Path) else text
+
+
+def _pack_of(named: str, directory: Path) -> str:
+    """The pack that is *named*; a file in *directory* by its path."""
+    return str(directory / named) if named.endswith(_PACK_FILE_ENDS) or os.sep in named else named
 
 
 def _holds(settings: type[Settings], key: str, kind: type) -> bool:

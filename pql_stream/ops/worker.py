@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 import pql_stream
-from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.lineups import Roster
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.canary import check_pack
 from pql_stream.ops.delivery.config import DeliveryConfig, load_config
@@ -21,10 +21,10 @@ from pql_stream.ops.http import HttpServer
 from pql_stream.ops.log import configure_logging
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.reloading import ReloadMeter
+from pql_stream.ops.rosters import load_roster
 from pql_stream.ops.scoring import scoring
 from pql_stream.ops.settings import Settings
 from pql_stream.ops.watching import WatchedApp, unwatch, watch
-from pql_stream.wire.packs import load_pack
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport import BatchApp
@@ -56,9 +56,9 @@ def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
         PqlError: somebody has to act before it can run, or go on.
     """
     configure_logging(settings.log_level, settings.log_format)
-    pack = compile_pack(load_pack(settings.pack))
+    roster = load_roster(settings)
     settings.require_bootstrap_servers()
-    config = load_config(settings, pack.pack)
+    config = load_config(settings, roster.first.live.pack)
     if "deliver" in only and not config.sinks:
         raise InvalidSettings(
             "there is nothing to deliver to",
@@ -71,11 +71,12 @@ def run_worker(settings: Settings, only: Collection[AppName] = ()) -> None:
     if "deliver" in apps:
         settings.require_redis_url()
     if "score" in apps and settings.canary_every_s:
-        check_pack(pack)
-    asyncio.run(_run(settings, pack, config, apps))
+        for pack in roster.first.packs:
+            check_pack(pack)
+    asyncio.run(_run(settings, roster, config, apps))
 
 
-async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, names: Collection[str]) -> None:
+async def _run(settings: Settings, roster: Roster, config: DeliveryConfig, names: Collection[str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,7 +100,7 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
         address = f"http://{settings.http_host}:{port}"
         log.info("pages_served", http=address)
         apps: list[WatchedApp[BatchApp]] = []
-        if "score" in names and (scores := await scoring(settings, pack, page, stop)) is not None:
+        if "score" in names and (scores := await scoring(settings, roster, page, stop)) is not None:
             apps.append(scores)
         if "deliver" in names:
             # Bring Redis and the client of every destination: who only scores starts in less time without them.
@@ -110,7 +111,7 @@ async def _run(settings: Settings, pack: CompiledPack, config: DeliveryConfig, n
                 stack.push_async_callback(sending.close)
                 apps.append(sending.watched)
                 reloader = Reloader(
-                    *loading(settings, config, pack.pack), sending.watched.app, ReloadMeter(page.registry)
+                    *loading(settings, config, roster.first.live.pack), sending.watched.app, ReloadMeter(page.registry)
                 )
                 stack.callback(asyncio.create_task(reloader.run(hung_up)).cancel)
         if len(apps) == len(names):

@@ -70,7 +70,10 @@ class AtLeastOnce:
         Raises:
             StreamLost: the partition may belong to somebody else; nothing more was written.
         """
-        partition = batch.partition
+        return await self.write_alone(batch.partition, effects)
+
+    async def write_alone(self, partition: int, effects: Effects) -> Mapping[BatchStage, float]:
+        """As `write`, for effects that no batch has made."""
         started_at_s = self._clock()
         if effects.profiles:
             await self._confirm_lease()

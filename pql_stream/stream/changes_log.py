@@ -24,10 +24,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import LeadState, correct
 from pql_stream.errors import StreamLost
 from pql_stream.stream.published import Ahead, LogRecord, Search, Survey, offsets_to_pass
+from pql_stream.stream.roles import Roles
 from pql_stream.wire.records import OutRecord
 from pql_stream.wire.score_changed import encode_score_changed
 
@@ -107,7 +107,7 @@ class ChangesLog:
         topic: Topic,
         writer: Writer,
         leads: States,
-        pack: CompiledPack,
+        roles: Roles,
         confirm_lease: Callable[[], Awaitable[None]],
         *,
         forwarded_to: str,
@@ -115,7 +115,7 @@ class ChangesLog:
         self._topic = topic
         self._writer = writer
         self._leads = leads
-        self._pack = pack
+        self._roles = roles
         self._confirm_lease = confirm_lease
         self._forwarded_to = forwarded_to
         self._parts: dict[int, _Part] = {}
@@ -155,7 +155,11 @@ class ChangesLog:
             return
         for partition, end in (await self._topic.end_offsets(list(self._parts))).items():
             part = self._parts.get(partition)
-            if part is None or (end == part.next and not part.unread and not part.ahead):
+            if (
+                part is None
+                or not self._roles.knows(partition)
+                or (end == part.next and not part.unread and not part.ahead)
+            ):
                 continue
             # A batch may have been at it: under the lock it is done, and what it wrote is known.
             async with self._locks[partition]:
@@ -228,12 +232,14 @@ class ChangesLog:
         if end < part.settled:
             # The topic was made anew.
             part.settled = 0
-        survey = Survey(self._pack)
+        lineup = self._roles.of(partition)
+        pack = lineup.live
+        survey = Survey(pack, lineup.shadows, self._roles.live_from(partition, self._topic.topic))
         if part.settled < end:
             async for records in self._topic.read(partition, part.settled, end):
                 states = self._states(partition, {record.key for record in records if record.key is not None})
                 survey.add(records, {key: state.pack for key, state in states.items()})
-        search = Search(survey.behind(), self._pack)
+        search = Search(survey.behind(), pack)
         await self._search(partition, search, end)
         if repeats := search.repeats():
             log.warning(
@@ -272,8 +278,9 @@ class ChangesLog:
         """
         ahead, part.ahead = part.ahead, {}
         states = self._states(partition, {lead_id.encode() for lead_id in ahead})
+        pack = self._roles.of(partition).live
         steps = {
-            lead_id: correct(states[lead_id.encode()], published.newest, self._pack)
+            lead_id: correct(states[lead_id.encode()], published.newest, pack)
             for lead_id, published in ahead.items()
             # A lead without a row has no event on this partition: the record was never ours.
             if lead_id.encode() in states

@@ -44,6 +44,9 @@ class Transactions(Protocol[T_co]):
     ) -> None:
         """Commit all that *writes* returns, and that *topic* was read up to, not including, *end*."""
 
+    async def run_alone(self, partition: int, writes: Callable[[T_co], Sequence[Awaitable[object]]]) -> None:
+        """Commit all that *writes* returns, for what was not read from a source."""
+
 
 class RowWriter(Protocol[T_contra]):
     """A table: that of leads, or that of their contact data."""
@@ -105,6 +108,16 @@ class ExactlyOnce(Generic[T]):
             batch.topic, batch.partition, end, lambda transaction: self._writes(transaction, batch.partition, effects)
         )
         return {"send": self._clock() - started_at_s}
+
+    async def write_alone(self, partition: int, effects: Effects) -> None:
+        """
+        Write *effects*, which no batch has made, and commit them; on return the rows are stored.
+
+        Raises:
+            PqlError: as `write`.
+        """
+        await self._confirm_lease()
+        await self._transactions.run_alone(partition, lambda transaction: self._writes(transaction, partition, effects))
 
     def _writes(self, transaction: T, partition: int, effects: Effects) -> list[Awaitable[object]]:
         outbox = Outbox(

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from pql_stream.core.packs import CompiledPack
 from pql_stream.core.transition import LeadState
-from pql_stream.wire.rows import dump_state, load_state
+from pql_stream.stream.roles import Roles
+from pql_stream.wire.shared_rows import dump_lead, load_lead
 
 _Generation = defaultdict[int, dict[str, LeadState]]
 
@@ -44,9 +44,9 @@ class Leads:
     oldest one exactly would cost a step for every lead of every batch.)
     """
 
-    def __init__(self, rows: Rows, pack: CompiledPack, kept_min: int) -> None:
+    def __init__(self, rows: Rows, roles: Roles, kept_min: int) -> None:
         self._rows = rows
-        self._pack = pack
+        self._roles = roles
         self._kept_min = kept_min
         self._term = rows.term
         self._young: _Generation = defaultdict(dict)
@@ -60,7 +60,7 @@ class Leads:
         """
         self._age()
         young, old = self._young[partition], self._old[partition]
-        get_many, pack = self._rows.get_many, self._pack
+        get_many, lineup = self._rows.get_many, self._roles.of(partition)
 
         def known(lead_id: str) -> LeadState | None:
             state = young.get(lead_id) or old.get(lead_id)
@@ -69,11 +69,16 @@ class Leads:
                 row = get_many(partition, (key,)).get(key)
                 if row is None:
                     return None
-                state = load_state(row, pack)
+                state = load_lead(row, lineup)
             young[lead_id] = state
             return state
 
         return known
+
+    def forget(self, partition: int) -> None:
+        """Read the rows of *partition* anew: its packs have other roles now. Not while a batch is handled."""
+        self._young.pop(partition, None)
+        self._old.pop(partition, None)
 
     def unstored(self, partition: int, states: Mapping[str, LeadState]) -> Unstored:
         """*states* of leads of *partition*, for who makes them durable."""
@@ -83,9 +88,8 @@ class Leads:
             if term == self._rows.term == self._term:
                 self._young[partition].update(states)
 
-        return Unstored(
-            [(lead_id.encode(), dump_state(state, self._pack)) for lead_id, state in states.items()], stored
-        )
+        lineup = self._roles.of(partition)
+        return Unstored([(lead_id.encode(), dump_lead(state, lineup)) for lead_id, state in states.items()], stored)
 
     async def store(self, partition: int, states: Mapping[str, LeadState]) -> None:
         """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from pql_stream.core.changes import ModeName
+from pql_stream.core.packs import PackId
 from pql_stream.errors import RejectReason
 
 RejectStage = Literal["decode", "score"]
@@ -38,6 +39,21 @@ class PackTier(NamedTuple):
     version: int
 
 
+ShadowWhat = Literal["changed", "parted", "met"]
+"""
+The difference of a shadow pack for a lead changed; or, of those, it came to see the lead in another tier than the
+live pack ("parted"), or in the same one again ("met").
+"""
+
+
+class ShadowNote(NamedTuple):
+    """What was told of a shadow pack."""
+
+    pack: str
+    version: int
+    what: ShadowWhat
+
+
 class PartitionId(NamedTuple):
     """One partition of one topic."""
 
@@ -63,6 +79,7 @@ class ModeReport:
     changed: Mapping[PackTier, int] = field(default_factory=dict)
     qualified: Mapping[PackTier, int] = field(default_factory=dict)
     event_to_score_s: Mapping[float, int] = field(default_factory=dict)
+    shadows: Mapping[ShadowNote, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +141,12 @@ class Meter(PartitionMeter, Protocol):
     def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
         """Scoring runs by this pack from now on; *sha256* is of its file, in hexadecimal."""
 
+    def packs_cast(self, partition: int, live: PackId, shadows: Collection[PackId]) -> None:
+        """On *partition* these are the roles from now on."""
+
+    def fill_left(self, partition: int, pack: PackId, records: int) -> None:
+        """So many records of *partition* are to be read again until *pack* is filled from them; 0: none any more."""
+
     def batch_done(self, report: BatchReport) -> None:
         """A batch's effects are acknowledged."""
 
@@ -132,6 +155,12 @@ class NoMeter:
     """A `Meter` that drops everything, for runs that nobody watches."""
 
     def pack_loaded(self, pack: str, version: int, sha256: str, tiers: Sequence[str]) -> None:
+        """Drop it."""
+
+    def packs_cast(self, partition: int, live: PackId, shadows: Collection[PackId]) -> None:
+        """Drop it."""
+
+    def fill_left(self, partition: int, pack: PackId, records: int) -> None:
         """Drop it."""
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:

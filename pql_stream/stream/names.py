@@ -24,6 +24,10 @@ PQL_QUALIFIED = "pql-qualified"
 LEAD_PROFILES = "lead-profiles"
 """Contact data, and the changelog of the table that has it: a topic of its own name, for others read it too."""
 
+SHADOW_DIFF = "pql-shadow-diff"
+CONTROL = "pql-control"
+"""Which pack is live on which partition, and what is asked of the workers. All of it lies on its partition 0."""
+
 LEADS_TABLE = "leads"
 PROFILES_TABLE = "profiles"
 LEADS_CHANGELOG = f"{APP_ID}-{LEADS_TABLE}-changelog"
@@ -38,14 +42,16 @@ TOPICS = (
     PQL_QUALIFIED,
     LEADS_CHANGELOG,
     LEAD_PROFILES,
+    SHADOW_DIFF,
+    CONTROL,
 )
 """Every topic that scoring reads or writes."""
 
-CO_PARTITIONED = frozenset(TOPICS) - {PRODUCT_ACTIVITY_DLQ}
+CO_PARTITIONED = frozenset(TOPICS) - {PRODUCT_ACTIVITY_DLQ, CONTROL}
 """
 Topics keyed by lead: partition N of each has the same leads, so all have the same number of partitions.
 
-The dead-letter topic is not among them: its key is whatever was received.
+The dead-letter topic is not among them: its key is whatever was received. Nor is the control topic.
 """
 
 
@@ -72,6 +78,8 @@ class Topics:
     qualified: str
     leads_changelog: str
     lead_profiles: str
+    shadow_diff: str
+    control: str
 
     @property
     def sources(self) -> tuple[str, str, str]:

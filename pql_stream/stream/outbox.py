@@ -43,6 +43,7 @@ def outgoing(topics: Topics, partition: int, effects: Effects) -> list[tuple[str
         (topics.activity_dlq, partition, effects.dead_letters),
         (topics.score_changed, partition, effects.changes),
         (topics.qualified, partition, effects.qualifications),
+        (topics.shadow_diff, partition, effects.differences),
     ]
     return [send for send in sends if send[2]]
 

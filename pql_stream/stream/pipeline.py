@@ -116,6 +116,7 @@ def _mode_report(counts: Counts, now_s: float) -> ModeReport:
         leads_evaluated=counts.leads_evaluated,
         changed=counts.changed,
         qualified=counts.qualified,
+        shadows=counts.shadows,
         # Producers write in batches, so many events of a backlog have the same millisecond.
         event_to_score_s={
             now_s - at_ms / 1000: count for at_ms, count in Counter(counts.timestamps_ms).items() if at_ms >= 0

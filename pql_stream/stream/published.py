@@ -7,7 +7,8 @@ was interrupted between the two, or a write of an earlier owner arrived late:
 - the record is *ahead*: its change was written, and its row not. The events are read again. A lead whose
   events come on one route makes the very same change again, and must not get any other record; on two routes
   the order may be another one now, and the change may never come again.
-- the record is *behind*: an older one came after the owner's. The owner's are written again, the same bytes.
+- the record is *behind*: an older one came after the owner's. The owner's are written again, the same bytes. A record
+  of a pack that was live before, behind the offset at which the packs changed, is one of those.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from msgspec.structs import replace
 
 from pql_stream.core.changes import Mode, PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import PackState
+from pql_stream.core.shadows import CUTOVER_EVENT
+from pql_stream.core.transition import PackState, nothing_scored
 from pql_stream.wire.records import OutRecord
 from pql_stream.wire.score_changed import decode_score_changed
 
@@ -68,6 +70,8 @@ class Found:
     last_offset: int
     newest: PublishedChange
     said: dict[int, PublishedChange] = field(default_factory=dict)
+    is_of_before: bool = False
+    """The last record is of a pack that is not live any more; *last* is ours before it, or the row's number."""
 
     @property
     def is_ahead(self) -> bool:
@@ -77,7 +81,7 @@ class Found:
     @property
     def is_right(self) -> bool:
         """Its last record is that of its row."""
-        return (self.newest.sequence, self.last.sequence, self.last.points) == (
+        return not self.is_of_before and (self.newest.sequence, self.last.sequence, self.last.points) == (
             self.row.sequence,
             self.row.sequence,
             self.row.points,
@@ -87,9 +91,12 @@ class Found:
 class Survey:
     """Reads records in order; afterwards `ahead` and `behind` have the leads that are not in order."""
 
-    def __init__(self, pack: CompiledPack) -> None:
+    def __init__(self, pack: CompiledPack, others: Sequence[CompiledPack] = (), live_from: int = 0) -> None:
+        """*pack* is live from the offset *live_from* on; *others* may have been live before."""
         self._pack = pack
-        self._unseen = PackState(pack.points_unset, (None,) * len(pack.rules), 0, 0)
+        self._others = others
+        self._live_from = live_from
+        self._unseen = nothing_scored(pack)
         self._found: dict[str, Found] = {}
 
     def add(self, records: Iterable[LogRecord], rows: Mapping[bytes, PackState]) -> None:
@@ -97,18 +104,34 @@ class Survey:
         for record in records:
             change = change_in(record, self._pack)
             if change is None:
+                if record.offset >= self._live_from:
+                    self._add_late(record, rows)
                 continue
             row = rows.get(record.key or b"", self._unseen)
             found = self._found.get(change.lead_id)
             if found is None:
                 found = self._found[change.lead_id] = Found(row, change, record.offset, change)
-            found.last, found.last_offset = change, record.offset
+            found.last, found.last_offset, found.is_of_before = change, record.offset, False
             if change.sequence >= found.newest.sequence:
                 found.newest = change
             if change.sequence > row.sequence:
                 found.said[change.sequence] = change
             if found.is_right:
                 del self._found[change.lead_id]
+
+    def _add_late(self, record: LogRecord, rows: Mapping[bytes, PackState]) -> None:
+        """*record*, if it is of a pack that was live before: from somebody who had not heard that it is no more."""
+        late = next((change for pack in self._others if (change := change_in(record, pack)) is not None), None)
+        row = rows.get(record.key or b"", self._unseen)
+        # Of a lead of whom the live pack has told nothing, the pack before may have the last word. And a pack that goes
+        # live has it already where it tells of that, if its cast is still to come.
+        if late is None or not row.sequence or late.cause_event == CUTOVER_EVENT:
+            return
+        found = self._found.get(late.lead_id)
+        if found is None:
+            ours = replace(late, sequence=row.sequence, points=row.points)
+            found = self._found[late.lead_id] = Found(row, ours, record.offset, ours)
+        found.last_offset, found.is_of_before = record.offset, True
 
     def ahead(self) -> dict[str, Ahead]:
         """The leads whose row does not know yet what is published."""
@@ -170,6 +193,8 @@ class Search:
 
     def _is_lost(self, lead_id: str, found: Found) -> bool:
         ours = self._ours[lead_id]
+        if found.is_of_before:
+            return found.row.sequence not in ours
         at_late = ours.get(found.last.sequence)
         is_repeat = at_late is None or at_late[0].change_id == found.last.change_id
         return found.row.sequence not in ours or not is_repeat

@@ -16,16 +16,18 @@ from typing import TypeVar
 
 from pql_stream.core.changes import MODES, Mode, ModeName, ScoreChange
 from pql_stream.core.events import ProductEvent
-from pql_stream.core.packs import CompiledPack
 from pql_stream.core.profiles import ProfileState, merge_profiles, said_by, says_who
 from pql_stream.core.routes import CANARY_LEAD_ID
+from pql_stream.core.shadows import advance_all
 from pql_stream.core.transition import LeadState, Step, advance, follow
 from pql_stream.errors import InvalidEvent
-from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
+from pql_stream.stream.metrics import PackTier, Rejection, RejectStage, ShadowNote
 from pql_stream.stream.modes import Modes
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.published import Ahead
+from pql_stream.stream.roles import Roles
+from pql_stream.stream.shadow_differences import encode_differences, notes_of
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.pql_qualified import encode_pql_qualified
@@ -49,6 +51,7 @@ class Counts:
     skipped: int = 0
     changed: Counter[PackTier] = field(default_factory=Counter)
     qualified: Counter[PackTier] = field(default_factory=Counter)
+    shadows: Counter[ShadowNote] = field(default_factory=Counter)
     leads_evaluated: int = 0
     timestamps_ms: Sequence[int] = ()
 
@@ -63,15 +66,16 @@ class Effects:
     """
     What a batch does. Everything but *states* and *profiles* is sent, and acknowledged, before those are stored.
 
-    *rekeyed* is by partition. *states* has the leads that the batch changed, *profiles* those of whose contact data
-    it says something new. *counts* has all that was read, by its mode. *bugs* has the traceback of each record that
-    our own code failed on, for the log. *caught_up* has the leads whose rows now know everything that is published
-    of them. *skew_ms* is the last event's Kafka timestamp less the time that the event itself names: a sample, for one
-    an event would cost more than it tells.
+    *rekeyed* is by partition; *differences* are those of shadow packs. *states* has the leads that the batch changed,
+    *profiles* those of whose contact data it says something new. *counts* has all that was read, by its mode. *bugs*
+    has the traceback of each record that our own code failed on, for the log. *caught_up* has the leads whose rows now
+    know everything that is published of them. *skew_ms* is the last event's Kafka timestamp less the time that the
+    event itself names: a sample, for one an event would cost more than it tells.
     """
 
     changes: list[OutRecord] = field(default_factory=list)
     qualifications: list[OutRecord] = field(default_factory=list)
+    differences: list[OutRecord] = field(default_factory=list)
     dead_letters: list[OutRecord] = field(default_factory=list)
     rekeyed: dict[int, list[OutRecord]] = field(default_factory=dict)
     states: dict[str, LeadState] = field(default_factory=dict)
@@ -136,15 +140,15 @@ Decoded = tuple[SourceRecord, int, ProductEvent]
 
 class Scorer:
     """
-    Scores batches of one partition number by one pack; *partitions* is the count of every keyed topic.
+    Scores batches of one partition number by its packs; *partitions* is the count of every keyed topic.
 
     What happened over *backfill_older_than_ms* before it was written counts as filled in.
     """
 
     def __init__(
-        self, pack: CompiledPack, topics: Topics, partitions: int, *, backfill_older_than_ms: int | None = None
+        self, roles: Roles, topics: Topics, partitions: int, *, backfill_older_than_ms: int | None = None
     ) -> None:
-        self._pack = pack
+        self._roles = roles
         self._modes = Modes(topics, backfill_older_than_ms)
         self._rekeyed_topic = topics.activity_rekeyed
         self._partitions = partitions
@@ -162,6 +166,8 @@ class Scorer:
         *known_contact* gives its contact data, and is asked only where an event says something of it. *ahead* is
         what is published of leads beyond their states. What the two raise goes through: it is no fault of the record.
         """
+        lineup = self._roles.of(batch.partition)
+        pack, is_alone = lineup.live, not lineup.shadows
         effects = Effects()
         contacts = _Asked(known_contact)
         before = _Asked(known)
@@ -169,7 +175,7 @@ class Scorer:
         seen = _Seen(self._modes.of_batch(batch.topic))
         names, timestamps_ms, mode = seen.names, seen.timestamps_ms, seen.mode
         timestamp_ms, event = -1, None
-        for record, timestamp_ms, event in self._decoded(batch, effects):
+        for record, timestamp_ms, event in self.decoded(batch, effects):
             lead_id = event.lead_id
             state = after.get(lead_id)
             if state is None:
@@ -177,12 +183,13 @@ class Scorer:
             try:
                 if state is None and self._forward(batch, record, lead_id, effects):
                     continue
-                step = advance(state, event, self._pack)
+                step = advance(state, event, pack) if is_alone else advance_all(state, event, lineup)
                 # One look-up; only events that may have contact data pay for more.
                 said = said_by(event) if says_who(event.name) else None
-                if step.change is not None:
+                # Who has one pack has no differences.
+                if step.change is not None or step.differences:
                     how = self._modes.telling(mode, event, timestamp_ms, record.headers)
-                    step = self._told(step, step.change, how, ahead, effects)
+                    step = self._told(step, lead_id, how, ahead, effects)
             except InvalidEvent as exc:
                 self._reject(batch, record, exc, "score", effects)
             except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
@@ -200,7 +207,7 @@ class Scorer:
         effects.states = {lead_id: state for lead_id, state in after.items() if state is not before[lead_id]}
         return effects
 
-    def _decoded(self, batch: SourceBatch, effects: Effects) -> Iterator[Decoded]:
+    def decoded(self, batch: SourceBatch, effects: Effects) -> Iterator[Decoded]:
         """The records of *batch* that are events; what becomes of the others goes into *effects*."""
         topic, partition = batch.topic, batch.partition
         is_rekeyed = topic == self._rekeyed_topic
@@ -221,15 +228,21 @@ class Scorer:
             else:
                 yield record, timestamp_ms, event
 
-    def _told(self, step: Step, change: ScoreChange, mode: Mode, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
-        """Put the outputs of *step*, which made *change*, into *effects*; the step as it is told."""
-        if change.lead_id in ahead:
-            step = self._catch_up(step, change, ahead[change.lead_id], effects)
-        self._tell(step, change.lead_id, mode, effects)
+    def _told(self, step: Step, lead_id: str, mode: Mode, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
+        """Put the outputs of *step* into *effects*, all of them, or none when one cannot be encoded; as it is told."""
+        differences = encode_differences(step.differences, mode.name) if step.differences else ()
+        if step.change is not None:
+            if lead_id in ahead:
+                step = self._catch_up(step, step.change, ahead[lead_id], effects)
+            self._tell(step, lead_id, mode, effects)
+        if differences:
+            effects.differences += differences
+            if lead_id != CANARY_LEAD_ID:
+                effects.counts[mode.name].shadows.update(notes_of(step.differences))
         return step
 
     def _tell(self, step: Step, lead_id: str, mode: Mode, effects: Effects) -> None:
-        """The outputs of *step*; all of them, or none when one cannot be encoded."""
+        """The change of *step*, and the qualification that goes with it; both, or none when one cannot be encoded."""
         change, qualification = step.change, step.qualification
         assert change is not None  # noqa: S101 - the caller has looked
         key, counts = lead_id.encode(), effects.counts[mode.name]
@@ -239,9 +252,10 @@ class Scorer:
         effects.changes.append(told)
         if lead_id == CANARY_LEAD_ID:
             return  # nobody's score
-        counts.changed[self._tier(change.tier_after)] += 1
+        pack = change.pack
+        counts.changed[PackTier(change.tier_after, pack.name, pack.version)] += 1
         if qualification is not None:
-            counts.qualified[self._tier(qualification.tier)] += 1
+            counts.qualified[PackTier(qualification.tier, pack.name, pack.version)] += 1
 
     def _catch_up(self, step: Step, change: ScoreChange, published: Ahead, effects: Effects) -> Step:
         """*step* as it is where its *change* says again what is published; else what follows that."""
@@ -249,13 +263,10 @@ class Scorer:
             return step
         if published.overtaken_by(change):
             effects.caught_up.add(change.lead_id)
-            return follow(step, published.newest, self._pack)
+            return follow(step, published.newest, change.pack)
         if published.reached_by(change):
             effects.caught_up.add(change.lead_id)
         return step
-
-    def _tier(self, tier: str) -> PackTier:
-        return PackTier(tier, self._pack.name, self._pack.version)
 
     def _origin(self, batch: SourceBatch, record: SourceRecord) -> Origin:
         """Where the producer's record lies; only our own re-keyed records may say that it is elsewhere."""

@@ -6,7 +6,13 @@ Version 1 is the array
      features, points, moved by, sequence, announced]
 where *account* is null or [ms, event id, account id]; *features* (their values are in `core.features`) and
 *points* are in the pack's order; a rule's *moved by* is null or [event id, topic, partition, offset].
-Equal states have equal bytes.
+Version 2 is for rows that several packs share, or that lack some events of a feature:
+    [2, pack, pack version, first seen ms, last seen ms, account, feature ids, incomplete, features, packs]
+where the pack is the live one; *feature ids* are eight bytes (`core.lineups`) for each of *features*; *incomplete* has
+a bit for each of them, from the lowest of the last byte; and *packs* are arrays
+    [pack, pack version, points, moved by, sequence, announced],
+the live one first. It says of itself what it holds, so that any packs can go on with it. A pack that scores alone
+goes on writing version 1. Equal states have equal bytes.
 
 Where leads are many a row is read and written for nearly every event. So the layout is what the codec
 makes of the core's own values, in one go and checked on the way, with nothing rebuilt in Python: a third
@@ -30,6 +36,7 @@ from pql_stream.core.values import Number
 from pql_stream.errors import InvalidState
 
 ROW_VERSION = 1
+SHARED_ROW_VERSION = 2
 
 _Row = tuple[
     int,
@@ -45,7 +52,7 @@ _Row = tuple[
     int,
 ]
 
-_VALUE_TYPES: dict[FeatureKind, Any] = {
+VALUE_TYPES: dict[FeatureKind, Any] = {
     "distinct": bytes | int,
     "distinct_days": bytes | int,
     "earliest": int | None,
@@ -69,7 +76,7 @@ class _Head(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_any = msgspec.msgpack.Decoder().decode
-_DECODE_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
 """What the decoder raises: bad UTF-8 and endless nesting are no DecodeError to it."""
 
 
@@ -85,7 +92,7 @@ def _decoder_of(pack: CompiledPack) -> Callable[[bytes], _Row]:
         int,
         int,
         tuple[int, str, str] | None,
-        GenericAlias(tuple, tuple(_VALUE_TYPES[feature.kind] for feature in pack.pack.features)),
+        GenericAlias(tuple, tuple(VALUE_TYPES[feature.kind] for feature in pack.pack.features)),
         GenericAlias(tuple, (int,) * rules),
         GenericAlias(tuple, (EventRef | None,) * rules),
         int,
@@ -124,25 +131,30 @@ def load_state(row: bytes, pack: CompiledPack) -> LeadState:
             is no row at all. Going on would score the lead wrongly, so the worker stops.
     """
     try:
-        fields = _decoder_of(pack)(row)
-    except _DECODE_ERRORS as exc:
+        return read_state(row, pack)
+    except DECODE_ERRORS as exc:
         raise _why_not(row, pack) from exc
+
+
+def read_state(row: bytes, pack: CompiledPack) -> LeadState:
+    """As `load_state`; raises one of `DECODE_ERRORS` for what is no row that *pack* makes."""
+    fields = _decoder_of(pack)(row)
     _, _, _, first, last, account, features, points, moved_by, sequence, announced = fields
     return LeadState(first, last, account, features, PackState(points, moved_by, sequence, announced))
 
 
 def row_identity(row: bytes) -> tuple[str, int]:
     """
-    Name and version of the pack that made *row*.
+    Name and version of the pack that made *row*; of several, the one that was live.
 
     Raises:
         InvalidState: the row is of a version this program does not know, or is no row at all.
     """
     try:
         head = _decode_head(row)
-    except _DECODE_ERRORS as exc:
+    except DECODE_ERRORS as exc:
         raise _not_this_version(row) from exc
-    if head.version != ROW_VERSION:
+    if head.version not in {ROW_VERSION, SHARED_ROW_VERSION}:
         raise _not_this_version(row)
     return head.pack, head.pack_version
 
@@ -155,7 +167,7 @@ def _why_not(row: bytes, pack: CompiledPack) -> InvalidState:
         return exc
     if (name, version) == (pack.name, pack.version):
         # A pack that was edited under its old version, or a row that was damaged.
-        return _unreadable("its fields do not fit")
+        return unreadable("its fields do not fit")
     return InvalidState(
         f"the state was built with pack {name} version {version}, not {pack.name} version {pack.version}",
         why="features and points of another pack, or version, do not fit this one",
@@ -166,18 +178,19 @@ def _why_not(row: bytes, pack: CompiledPack) -> InvalidState:
 def _not_this_version(row: bytes) -> InvalidState:
     try:
         version = _decode_any(row)[0]
-    except (*_DECODE_ERRORS, LookupError, TypeError):
-        return _unreadable("it is no row of the lead table")
-    if version == ROW_VERSION or version.__class__ is not int:
-        return _unreadable("its fields do not fit")
+    except (*DECODE_ERRORS, LookupError, TypeError):
+        return unreadable("it is no row of the lead table")
+    if version in {ROW_VERSION, SHARED_ROW_VERSION} or version.__class__ is not int:
+        return unreadable("its fields do not fit")
     return InvalidState(
-        f"a row of the lead table has version {version}; this program reads version {ROW_VERSION}",
+        f"a row of the lead table has version {version}; this program reads versions up to {SHARED_ROW_VERSION}",
         why="the state was written by a newer pql-stream",
         what_to_do="run the newer version again, or rebuild the state by replay with this one",
     )
 
 
-def _unreadable(why: str) -> InvalidState:
+def unreadable(why: str) -> InvalidState:
+    """What is raised for a row that nobody can read."""
     return InvalidState(
         "a row of the lead table cannot be read",
         why=why,

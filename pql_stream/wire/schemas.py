@@ -15,11 +15,13 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from pql_stream.wire.control import ControlRecord
 from pql_stream.wire.delivery_record import DeliveryRecord
 from pql_stream.wire.lead_profiles import LeadProfileRecord
 from pql_stream.wire.native_event import NativeEventRecord
 from pql_stream.wire.pql_qualified import PqlQualifiedRecord
 from pql_stream.wire.score_changed import ScoreChangedRecord
+from pql_stream.wire.shadow_diff import ShadowDiffRecord
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,6 +31,8 @@ RECORDS: dict[str, type[BaseModel]] = {
     "pql-qualified.v1.json": PqlQualifiedRecord,
     "delivery.v1.json": DeliveryRecord,
     "lead-profiles.v1.json": LeadProfileRecord,
+    "pql-shadow-diff.v1.json": ShadowDiffRecord,
+    "pql-control.v1.json": ControlRecord,
 }
 """File name -> the model of its record. A change that readers must know of is a new file, never an edit."""
 

@@ -17,13 +17,14 @@ from tests.contract.schema_inclusion import beyond
 RELEASED = Path(__file__).parents[2] / "schemas" / "released"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"
 DELIVERY, PROFILES = "delivery.v1.json", "lead-profiles.v1.json"
+SHADOW, CONTROL = "pql-shadow-diff.v1.json", "pql-control.v1.json"
 
 READ = {NATIVE}
 """Others write it, we read it: what was taken must be taken."""
-WRITTEN = {CHANGED, QUALIFIED}
+WRITTEN = {CHANGED, QUALIFIED, SHADOW}
 """We write it, others read it: what is written must be what they were promised."""
 # Of one version by a worker, of another by the next: during an upgrade, and whatever lies on the topic before it.
-OURS = {DELIVERY, PROFILES}
+OURS = {DELIVERY, PROFILES, CONTROL}
 
 
 def broken_promises(name, released, current):

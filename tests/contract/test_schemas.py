@@ -12,14 +12,26 @@ from jsonschema import Draft202012Validator
 from msgspec import structs
 
 from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE
+from pql_stream.core.lineups import Roster
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.profiles import PROFILE_FIELDS, ProfileState, fold_profile
 from pql_stream.core.routes import Action, RecordKind, Route
+from pql_stream.core.shadows import advance_all
 from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent
 from pql_stream.testing.builders import JAN_5_MS, native_json, product_event
 from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
 from pql_stream.wire import schemas
+from pql_stream.wire.control import (
+    CastAnswer,
+    CheckRequest,
+    FillRequest,
+    PackRef,
+    ReportAnswer,
+    SwitchRequest,
+    decode_control,
+    encode_control,
+)
 from pql_stream.wire.deliveries import encode_delivery, route_record
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.lead_profiles import dump_profile
@@ -27,11 +39,13 @@ from pql_stream.wire.packs import load_pack, shipped_packs
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.schemas import RECORDS, write_schemas
 from pql_stream.wire.score_changed import encode_score_changed
+from pql_stream.wire.shadow_diff import encode_shadow_diff
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"
 PROFILES, DELIVERY = "lead-profiles.v1.json", "delivery.v1.json"
-WRITTEN = [CHANGED, QUALIFIED, PROFILES, DELIVERY]
+SHADOW, CONTROL = "pql-shadow-diff.v1.json", "pql-control.v1.json"
+WRITTEN = [CHANGED, QUALIFIED, PROFILES, DELIVERY, SHADOW]
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -90,7 +104,35 @@ def made() -> dict[str, list[dict]]:
                     records[CHANGED].append(orjson.loads(encode_score_changed(step.change, mode)))
                 if step.qualification:
                     records[QUALIFIED].append(orjson.loads(encode_pql_qualified(step.qualification, mode)))
-    return records | {DELIVERY: delivery_records(records)}
+    return records | {DELIVERY: delivery_records(records), SHADOW: shadow_records(), CONTROL: control_records()}
+
+
+def shadow_records() -> list[dict]:
+    """Where the shipped packs differ, for simulated events."""
+    lineup, states, records = Roster([load_pack(name) for name in shipped_packs()]).first, {}, []
+    for offset, value in enumerate(native_records()):
+        event = decode_event(value, "product-activity", 0, offset)
+        step = advance_all(states.get(event.lead_id), event, lineup)
+        states[event.lead_id] = step.state
+        records += [orjson.loads(encode_shadow_diff(difference, "live")) for difference in step.differences]
+    return records
+
+
+def control_records() -> list[dict]:
+    """One of each kind."""
+    pack, at = PackRef(pack="pql-100", version=1), "2026-01-05T10:00:00.000Z"
+    asked = {"request_id": "r1", "pack": pack, "asked_at": at}
+    made = [
+        SwitchRequest(**asked, announce="none"),
+        CheckRequest(**asked),
+        FillRequest(**asked),
+        ReportAnswer(request_id="r1", partition=0, able=False, why="no"),
+        CastAnswer(
+            request_id="r1", partition=0, number=1, live=pack, before=pack, offsets={"score-changed": 7}, cast_at=at
+        ),
+    ]
+    assert made == [decode_control(encode_control(record)) for record in made]
+    return [orjson.loads(encode_control(record)) for record in made]
 
 
 # --- the files ---

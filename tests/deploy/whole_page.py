@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from pql_stream.core.changes import MODES
+from pql_stream.core.packs import PackId
 from pql_stream.delivery.outcomes import RefusalReason
 from pql_stream.delivery.ports import DeliveryReport, DispatchOutcome, OutcomeName
 from pql_stream.ops.dead_letter_watch import Lying
@@ -13,12 +14,22 @@ from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.reloading import ReloadMeter
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.ops.metrics.watching import PrometheusCanaryMeter
-from pql_stream.stream.metrics import BatchReport, ModeReport, PackTier, PartitionId, PartitionProgress, Rejection
+from pql_stream.stream.metrics import (
+    BatchReport,
+    ModeReport,
+    PackTier,
+    PartitionId,
+    PartitionProgress,
+    Rejection,
+    ShadowNote,
+    ShadowWhat,
+)
 
 NOW_S = 1_000_000.0
 PARTITIONS = 12
 SINKS = {"crm": "hubspot", "sales-org": "salesforce", "chat": "slack", "mail": "email", "hook": "webhook"}
 TIERS = ("unqualified", "bronze", "silver", "gold", "platinum")
+SHADOW = PackId("pql-100-linear", 1)
 EVENTS = ("trial_created", "feature_used", "workflow_completed", "community_post", "tutorial_completed")
 
 
@@ -39,6 +50,7 @@ def report(**parts: object) -> BatchReport:
         "leads_evaluated": 3,
         "changed": {tier: 3},
         "qualified": {tier: 1},
+        "shadows": {ShadowNote(SHADOW.name, SHADOW.version, what): 1 for what in get_args(ShadowWhat)},
         "event_to_score_s": {0.3: 4, 7.0: 1},
     }
     of_batch = {name: value for name, value in parts.items() if name in every}
@@ -51,6 +63,10 @@ def whole_page() -> tuple[MetricsPage, PrometheusMeter]:
     page = MetricsPage(clock=lambda: NOW_S)
     meter = PrometheusMeter(page, EVENTS)
     meter.pack_loaded("pql-100", 1, "ab" * 32, TIERS)
+    meter.pack_loaded(SHADOW.name, SHADOW.version, "cd" * 32, TIERS)
+    for partition in range(PARTITIONS):
+        meter.packs_cast(partition, PackId("pql-100", 1), [SHADOW])
+        meter.fill_left(partition, SHADOW, 1000)
     meter.batch_done(report())
     _own(meter, ["product-activity", "product-activity-rekeyed"])
     published = ["score-changed", "pql-qualified"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pql_stream.core.packs import compile_pack
+from pql_stream.core.lineups import Roster
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.wire.packs import load_pack
@@ -21,7 +21,7 @@ def make_app(tmp_path, monkeypatch):
         settings = {
             "connection": Connection(bootstrap="127.0.0.1:9092"),
             "prefix": "eu.",
-            "pack": compile_pack(load_pack("pql-100")),
+            "roster": Roster([load_pack("pql-100")]),
             "partitions": 12,
             "dead_letter_partitions": 12,
             "leads_kept": 100,

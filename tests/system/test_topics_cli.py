@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
-from pql_stream.stream.names import CO_PARTITIONED, TOPICS
+from pql_stream.stream.names import CO_PARTITIONED, CONTROL, TOPICS
 
 pytestmark = pytest.mark.system
 
@@ -48,7 +48,8 @@ def test_apply_makes_what_plan_shows_and_check_then_agrees(topics, kafka, topic_
     made = read(kafka, topic_prefix)
 
     assert (0, 1, 0, 0) == tuple(done.returncode for done in (planned, checked, applied, agreed))
-    assert [f"+ {topic_prefix}{name}: 12 partitions" for name in sorted(TOPICS)] == planned.stdout.splitlines()
+    counts = {name: "1 partition" if name == CONTROL else "12 partitions" for name in sorted(TOPICS)}
+    assert [f"+ {topic_prefix}{name}: {count}" for name, count in counts.items()] == planned.stdout.splitlines()
     assert planned.stdout == checked.stdout == applied.stdout
     assert "" == agreed.stdout
     assert {} == nothing

@@ -69,6 +69,50 @@ SCORING = Dashboard(
             ),
         ),
         Row(
+            "Shadow packs",
+            (
+                Panel(
+                    title="Partitions by role",
+                    says="Which pack is live on how many partitions. Two live ones: a cut-over is under way.",
+                    unit="none",
+                    kind="table",
+                    queries=(("count by (role, pack, version) (pql_pack_role)", "{{role}}: {{pack}} {{version}}"),),
+                ),
+                Panel(
+                    title="Leads for whom a shadow comes to differ",
+                    says="A record on pql-shadow-diff each: the difference came, grew, shrank or went.",
+                    unit="cps",
+                    queries=(
+                        (
+                            f"sum by (pack, version) (rate(pql_shadow_differences_total[{RATE}]))",
+                            "{{pack}} {{version}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    title="Leads in another tier than the live pack's, 24 h",
+                    says="Those whose tiers parted, less those whose tiers met again.",
+                    unit="short",
+                    kind="stat",
+                    queries=(
+                        (
+                            (
+                                "sum by (pack, version) (increase(pql_shadow_tiers_parted_total[24h])) "
+                                "- sum by (pack, version) (increase(pql_shadow_tiers_met_total[24h]))"
+                            ),
+                            "{{pack}} {{version}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    title="Records that a shadow is still filled from",
+                    says="0, or nothing: it is not being filled. Else it lags by so many; the live events are scored.",
+                    unit="short",
+                    queries=(("sum by (pack, version) (pql_shadow_fill_left_records)", "{{pack}} {{version}}"),),
+                ),
+            ),
+        ),
+        Row(
             "Model pack",
             (
                 Panel(

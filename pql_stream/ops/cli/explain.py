@@ -6,27 +6,30 @@ from typing import Any
 
 import click
 import orjson
+from msgspec.structs import replace
 
-from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.packs import CompiledPack, PackId, compile_pack
 from pql_stream.core.transition import LeadState
 from pql_stream.errors import PqlError
-from pql_stream.ops.changelog import newest_row
+from pql_stream.ops.changelog import Newest, newest_row
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.cli.score import report_rejected
+from pql_stream.ops.control import read_control
 from pql_stream.ops.progress import records_with_progress
-from pql_stream.ops.settings import load_settings
+from pql_stream.ops.rosters import load_roster
+from pql_stream.ops.settings import Settings, load_settings
 from pql_stream.replay.replayer import Rejected, Replayer
 from pql_stream.replay.sources.files import Files
 from pql_stream.stream.names import LEADS_CHANGELOG, prefixed
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.packs import load_pack
-from pql_stream.wire.rows import load_state
+from pql_stream.wire.shared_rows import load_lead
 
 
 @click.command()
 @click.argument("lead_id", metavar="LEAD")
 @click.argument("files", nargs=-1, metavar="[FILE...]")
-@click.option("--pack", "pack_name", help="A shipped pack, or a file; without it, PQL_PACK's.")
+@click.option("--pack", "pack_name", help="A shipped pack, or a file; without it the live one, from files PQL_PACK's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, as `score --json` has it.")
 def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_json: bool) -> None:
     """
@@ -45,8 +48,8 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
         pack = compile_pack(load_pack(pack_name or settings.pack))
         rejected = []
         topic = prefixed(LEADS_CHANGELOG, settings.topic_prefix)
-        row = newest_row(settings.kafka_client_config(), topic, lead_id).value
-        state = None if row is None else load_state(row, pack)
+        row = newest_row(settings.kafka_client_config(), topic, lead_id)
+        pack, state = _from_row(row, settings, pack_name)
         why = f"{topic} has no row of it"
     if state is None:
         raise PqlError(
@@ -55,11 +58,34 @@ def command(lead_id: str, files: tuple[str, ...], pack_name: str | None, *, as_j
             what_to_do="lead ids are compared exactly; a lead known by an anonymous id only is anon:<id>",
         )
     fields = lead_score_fields(lead_id, state, pack)
+    if state.incomplete:
+        click.echo(f"some features of {pack.id} were not kept since the lead's first event", err=True)
     if as_json:
         click.echo(orjson.dumps(fields))
     else:
         _print(fields)
     report_rejected(rejected)
+
+
+def _from_row(newest: Newest, settings: Settings, pack_name: str | None) -> tuple[CompiledPack, LeadState | None]:
+    """
+    The pack that is asked for, else the one that is live on the lead's partition, and the lead as it sees it.
+
+    Raises:
+        InvalidState: the row is of a pack that no setting names.
+    """
+    roster = load_roster(settings, [pack_name] if pack_name else [])
+    if pack_name:
+        wanted = load_pack(pack_name)
+        live: PackId | None = PackId(wanted.name, wanted.version)
+    else:
+        live = read_control(settings.kafka_client_config(), settings.topic_prefix).live(newest.partition)
+    lineup = roster.led_by(live or roster.first.live.id) or roster.first
+    pack = lineup.live
+    if newest.value is None:
+        return pack, None
+    state = load_lead(newest.value, lineup)
+    return pack, replace(state, incomplete=state.incomplete & lineup.needs[0])
 
 
 def _from_files(lead_id: str, files: tuple[str, ...], pack: CompiledPack) -> tuple[LeadState | None, list[Rejected]]:

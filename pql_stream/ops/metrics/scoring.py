@@ -12,10 +12,11 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pql_stream.core.changes import MODES, ModeName
+from pql_stream.core.packs import PackId
 from pql_stream.core.words import word
 from pql_stream.errors import RejectReason
 from pql_stream.ops.metrics.page import MetricsPage
-from pql_stream.stream.metrics import BatchReport, ModeReport, PartitionId, PartitionProgress, Rejection
+from pql_stream.stream.metrics import BatchReport, ModeReport, PartitionId, PartitionProgress, Rejection, ShadowWhat
 
 OTHER = "other"
 """The event label of every name that the pack does not know: names are input, and must not make series."""
@@ -37,6 +38,7 @@ class PrometheusMeter:
         self.page = page
         self._registry = page.registry
         self._event_labels = {word(name): name for name in event_names}
+        self._roles: dict[int, list[tuple[str, ...]]] = {}
         self._declare_counters()
         self._start_rejections_at_zero()
         self._declare_state()
@@ -56,6 +58,20 @@ class PrometheusMeter:
         self._evaluated = self._counter("leads_evaluated", "Leads scored, once a batch")
         self._changed = self._counter("scores_changed", "Score changes, by the tier after", "tier", "pack", "version")
         self._qualified = self._counter("qualifications", "First times in a tier", "tier", "pack", "version")
+        self._of_shadows: dict[ShadowWhat, Counter] = {
+            "changed": self._counter(
+                "shadow_differences",
+                "Leads for whom a shadow pack came to differ otherwise than before",
+                "pack",
+                "version",
+            ),
+            "parted": self._counter(
+                "shadow_tiers_parted", "Leads that a shadow pack came to see in another tier", "pack", "version"
+            ),
+            "met": self._counter(
+                "shadow_tiers_met", "Leads that a shadow pack came to see in the same tier again", "pack", "version"
+            ),
+        }
         # No mode: a dead letter is a record on a topic, whoever wrote it.
         self._dead_letters = Counter(
             "pql_dlq_records",
@@ -93,6 +109,18 @@ class PrometheusMeter:
             buckets=SKEW_BOUNDS_S,
             registry=self._registry,
         )
+        self._role = Gauge(
+            "pql_pack_role",
+            "The role of a pack on a partition of this worker: always 1",
+            ["partition", "pack", "version", "role"],
+            registry=self._registry,
+        )
+        self._fill_left = Gauge(
+            "pql_shadow_fill_left_records",
+            "Records of a partition that are to be read again until a shadow pack is filled from them",
+            ["partition", "pack", "version"],
+            registry=self._registry,
+        )
         self._pack = Gauge(
             "pql_pack_info",
             "The pack that scores: always 1",
@@ -114,6 +142,24 @@ class PrometheusMeter:
         for mode, tier in product(MODES, tiers):
             self._changed.labels(mode, tier, pack, str(version))
             self._qualified.labels(mode, tier, pack, str(version))
+
+    def packs_cast(self, partition: int, live: PackId, shadows: Collection[PackId]) -> None:
+        """Show the roles on *partition*."""
+        for labels in self._roles.get(partition, []):
+            self._role.remove(*labels)
+        cast = [(live, "live"), *((pack, "shadow") for pack in shadows)]
+        self._roles[partition] = [(str(partition), pack.name, str(pack.version), role) for pack, role in cast]
+        for labels in self._roles[partition]:
+            self._role.labels(*labels).set(1)
+        for mode, pack, counter in product(MODES, shadows, self._of_shadows.values()):
+            counter.labels(mode, pack.name, str(pack.version))
+
+    def fill_left(self, partition: int, pack: PackId, records: int) -> None:
+        """Show how far the filling of *pack* is; nothing where it is over."""
+        labels = (str(partition), pack.name, str(pack.version))
+        self._fill_left.labels(*labels).set(records)
+        if not records:
+            self._fill_left.remove(*labels)
 
     def assigned(self, partitions: Collection[PartitionId], at_s: float) -> None:
         """`AppPartitions.assigned`."""
@@ -159,6 +205,8 @@ class PrometheusMeter:
             self._changed.labels(mode, tier.tier, tier.pack, str(tier.version)).inc(count)
         for tier, count in report.qualified.items():
             self._qualified.labels(mode, tier.tier, tier.pack, str(tier.version)).inc(count)
+        for note, count in report.shadows.items():
+            self._of_shadows[note.what].labels(mode, note.pack, str(note.version)).inc(count)
         self._latency.observe_all(mode, report.event_to_score_s)
 
     def progressed(self, progress: Mapping[PartitionId, PartitionProgress]) -> None:

@@ -7,6 +7,7 @@ from pql_stream.stream.transport.app import BatchApp, WriterService
 from pql_stream.stream.transport.batch import RecordBatch
 from pql_stream.stream.transport.driver import Transport
 from pql_stream.stream.transport.ending import end_process
+from pql_stream.stream.transport.following import Tail
 from pql_stream.stream.transport.lease import Lease
 from pql_stream.stream.transport.outputs import OutputTopic
 from pql_stream.stream.transport.producing import (
@@ -35,6 +36,7 @@ __all__ = [
     "RecordBatch",
     "RecordWriter",
     "Span",
+    "Tail",
     "Transaction",
     "TransactionalProducer",
     "Transactions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
@@ -51,10 +51,17 @@ def credentials_of(connection: Connection) -> CredentialsT | None:
     return SSLCredentials(connection.ssl_context) if connection.ssl_context is not None else None
 
 
+class Connected(Protocol):
+    """What is connected while an app runs."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class WriterService(Service):
     """Starts and stops the writer with the app: before the agents, and after the last commit."""
 
-    def __init__(self, writer: RecordWriter, **kwargs: Any) -> None:  # noqa: ANN401  # Service's own, handed on
+    def __init__(self, writer: Connected, **kwargs: Any) -> None:  # noqa: ANN401  # Service's own, handed on
         super().__init__(**kwargs)
         self._writer = writer
 
@@ -72,6 +79,7 @@ class _GroupOffsets:
         self._app = app
 
     async def of(self, partition: int) -> tuple[Mapping[TP, int | None], Mapping[TP, int | None]]:
+        await self._app.lease.confirm()
         tracks = self._app.batch_consumer.tracks()
         ours = {tp: track.committed for tp, track in tracks.items() if tp.partition == partition}
         return ours, await self._app.batch_consumer.committed(ours)

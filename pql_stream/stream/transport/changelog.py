@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from pql_stream.errors import StreamLost
@@ -37,6 +37,9 @@ class Rows(Protocol):
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows that are there."""
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """The keys of all rows that are there now."""
 
     def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
         """Store *rows* (None deletes), and that the changelog is applied up to *offset*, in one step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -46,7 +46,7 @@ async def read_range(
     end: int,
     *,
     isolation: Isolation = "read_committed",
-) -> AsyncIterator[list[ConsumerRecord]]:
+) -> AsyncGenerator[list[ConsumerRecord], None]:
     """
     The records from *first* up to, not including, *end*, some at a time. Offsets without a record are passed over.
 

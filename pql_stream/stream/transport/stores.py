@@ -40,6 +40,10 @@ class MemoryStore(memory.Store[Any, Any]):
         rows = self._rows.get(partition, {})
         return {key: rows[key] for key in keys if key in rows}
 
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """The keys of all rows that are there now."""
+        return iter(list(self._rows.get(partition, {})))
+
     def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
         """Store *rows* (None deletes) and the changelog's *offset*."""
         stored = self._rows.get(partition)
@@ -115,6 +119,16 @@ class RocksStore(rocksdb.Store):
         with self._disk():
             values = self._db_for_partition(partition).get(wanted) if wanted else []
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """
+        The keys of all rows that are there now.
+
+        Raises:
+            StoreError: the disk fails.
+        """
+        with self._disk():
+            yield from (key for key in self._db_for_partition(partition).keys() if key != self.offset_key)  # noqa: SIM118 - no dict
 
     def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
         """

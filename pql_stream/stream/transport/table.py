@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
@@ -88,6 +88,10 @@ class BatchTable(Table[bytes, bytes]):
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows of *keys* that are there."""
         return cast("Rows", self.data).get_many(partition, keys)
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """The keys of all rows of *partition* that are there now."""
+        return cast("Rows", self.data).keys_of(partition)
 
     def turn(self, partition: int) -> AbstractAsyncContextManager[None]:
         """

@@ -10,7 +10,7 @@ A partition of the tables has a producer of its own, and its transactional id is
    there ends the process: the next one reads what is committed.
 3. A request that got no answer may arrive late, and must not fall into a later transaction: the producer is
    replaced first. Between two producers another worker may have had the partition. The group's offsets tell,
-   because every transaction moves one.
+   because every transaction of a batch moves one; and a heartbeat that is answered tells of the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ class GroupOffsets(Protocol):
     """What the group has committed."""
 
     async def of(self, partition: int) -> tuple[Mapping[TP, int | None], Mapping[TP, int | None]]:
-        """The offsets of the sources with this number: as we know them, and as the broker does."""
+        """
+        The offsets of the sources with this number: as we know them, and as the broker does.
+
+        Raises:
+            StreamLost: the group no longer counts on us.
+        """
 
     def note(self, tp: TP, offset: int) -> None:
         """*offset* is committed."""
@@ -151,19 +156,37 @@ class Transactions:
             StreamLost: the partition is not ours any more.
             PqlError: it is not committed, or that is not known.
         """
+        await self._run(partition, writes, (TP(topic, partition), end))
+        self._offsets.note(TP(topic, partition), end)
+
+    async def run_alone(self, partition: int, writes: Callable[[Transaction], Sequence[Awaitable[object]]]) -> None:
+        """
+        Commit all that *writes* returns in one transaction, which moves no offset.
+
+        Raises:
+            PqlError: as `run`.
+        """
+        await self._run(partition, writes, None)
+
+    async def _run(
+        self,
+        partition: int,
+        writes: Callable[[Transaction], Sequence[Awaitable[object]]],
+        read_up_to: tuple[TP, int] | None,
+    ) -> None:
         producer = await self._producer(partition)
         transaction = Transaction(
             ProducerWriter(producer, internals.CODEC_NONE), ProducerWriter(producer, internals.CODEC_GZIP)
         )
         await producer.begin()
         await asyncio.gather(*writes(transaction))
-        # Not beside the writes: while its coordinator takes in something new of a transaction, a broker can verify no
-        # write of it, and aiokafka would wait 100 ms before it tries again.
-        await producer.add_offset(TP(topic, partition), end)
+        if read_up_to is not None:
+            # Not beside the writes: while its coordinator takes in something new of a transaction, a broker can verify
+            # no write of it, and aiokafka would wait 100 ms before it tries again.
+            await producer.add_offset(*read_up_to)
         await producer.commit()
-        # No await between these: whoever looks sees the state before the transaction, or the one after it.
+        # No await between this and whoever called: who looks sees the state before the transaction, or the one after.
         transaction.committed()
-        self._offsets.note(TP(topic, partition), end)
 
     async def _producer(self, partition: int) -> TransactionalProducer:
         producer = self._producers.get(partition)

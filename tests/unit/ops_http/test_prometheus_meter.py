@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from pql_stream.core.packs import PackId
 from pql_stream.ops.metrics.page import MetricsPage
 from pql_stream.ops.metrics.scoring import PrometheusMeter
 from pql_stream.stream.metrics import (
@@ -17,10 +18,12 @@ from pql_stream.stream.metrics import (
     PartitionId,
     PartitionProgress,
     Rejection,
+    ShadowNote,
 )
 
 NOW_S = 1_000.0
 SILVER = PackTier("silver", "pql-100", 1)
+OLD, NEW = PackId("pql-100", 1), PackId("mine", 2)
 HERE = PartitionId("product-activity", 0)
 THERE = PartitionId("product-activity", 1)
 
@@ -306,3 +309,47 @@ def test_every_meter_takes_every_call(make):
     ]
 
     assert [None] * 8 == answers
+
+
+def test_roles_are_those_of_the_last_cast(meter):
+    """
+    One series a pack and partition; after a cut-over nothing is left of the roles before it.
+    """
+    meter.packs_cast(0, OLD, [NEW])
+    meter.packs_cast(1, OLD, [NEW])
+    meter.packs_cast(1, NEW, [OLD])
+    roles = [
+        ("mine", "0", "shadow", "2"),
+        ("mine", "1", "live", "2"),
+        ("pql-100", "0", "live", "1"),
+        ("pql-100", "1", "shadow", "1"),
+    ]
+
+    assert roles == sorted(samples(meter, "pql_pack_role"))
+
+
+def test_disagreement_is_counted_from_zero_and_by_mode(meter):
+    """
+    A shadow has its counters from its cast on, so that the first difference is an increase; a difference that parts
+    tiers counts as both.
+    """
+    meter.packs_cast(0, OLD, [NEW])
+    before = samples(meter, "pql_shadow_tiers_met_total")
+    notes = {ShadowNote("mine", 2, "changed"): 3, ShadowNote("mine", 2, "parted"): 1}
+    meter.batch_done(batch(mode="backfill", shadows=notes))
+
+    assert {("backfill", "mine", "2"): 0.0, ("live", "mine", "2"): 0.0} == before
+    assert 3.0 == samples(meter, "pql_shadow_differences_total")["backfill", "mine", "2"]
+    assert 1.0 == samples(meter, "pql_shadow_tiers_parted_total")["backfill", "mine", "2"]
+
+
+def test_how_far_a_filling_is_goes_when_it_is_over(meter):
+    """
+    As long as records are to be read again there is a number of them, by partition.
+    """
+    meter.fill_left(3, NEW, 70)
+    under_way = samples(meter, "pql_shadow_fill_left_records")
+    meter.fill_left(3, NEW, 0)
+
+    assert {("mine", "3", "2"): 70.0} == under_way
+    assert {} == samples(meter, "pql_shadow_fill_left_records")

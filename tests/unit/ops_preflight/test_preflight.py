@@ -6,13 +6,12 @@ import json
 import msgspec
 import pytest
 
-from pql_stream.core.packs import compile_pack
+from pql_stream.core.packs import PackId, compile_pack
 from pql_stream.errors import BrokerError, InvalidState
 from pql_stream.ops.changelog import PlacedRow
 from pql_stream.ops.preflight import (
     STATE_FILE,
     ClusterShape,
-    PackIdentity,
     StateIdentity,
     check_places,
     check_row,
@@ -27,7 +26,7 @@ from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state, row_identity
 
 CHANGELOG = "pql-score-leads-changelog"
-IDENTITY = StateIdentity("pql-score", "pql-100", 1, 12)
+IDENTITY = StateIdentity("pql-score", 12)
 EVENT = b'{"event_id": "e1", "user_id": "u1", "event": "feature_used", "occurred_at": "2026-01-05T10:00:00Z"}'
 
 
@@ -83,7 +82,7 @@ def test_a_row_tells_which_pack_made_it():
 
 def test_state_of_our_pack_is_fine():
     """A row that our pack has made says nothing."""
-    assert check_row(row_of("pql-100"), CHANGELOG, PackIdentity("pql-100", 1)) is None
+    assert check_row(row_of("pql-100"), CHANGELOG, [PackId("other", 2), PackId("pql-100", 1)]) is None
 
 
 def placed(leads, partitions):
@@ -117,13 +116,11 @@ def test_strange_leads_do_not_stop_a_worker(leads, strays):
     assert check_places(placed(leads, 12) + away, CHANGELOG, 12) is None
 
 
-@pytest.mark.parametrize(
-    "pack", [PackIdentity("pql-100-linear", 1), PackIdentity("pql-100", 2)], ids=["pack", "version"]
-)
+@pytest.mark.parametrize("pack", [PackId("pql-100-linear", 1), PackId("pql-100", 2)], ids=["pack", "version"])
 def test_state_of_another_pack_or_version_is_refused(pack):
     """Both packs are named, and the topic whose row says so."""
     with pytest.raises(InvalidState) as caught:
-        check_row(row_of("pql-100"), CHANGELOG, pack)
+        check_row(row_of("pql-100"), CHANGELOG, [pack])
 
     assert f"the state on the cluster was built with pack pql-100 version 1, not {pack}" == caught.value.what
     assert CHANGELOG in caught.value.why
@@ -132,13 +129,13 @@ def test_state_of_another_pack_or_version_is_refused(pack):
 
 @pytest.mark.parametrize(
     "row",
-    [b"hello", msgspec.msgpack.encode([2, "pql-100", 1])],
+    [b"hello", msgspec.msgpack.encode([3, "pql-100", 1])],
     ids=["no row", "later version"],
 )
 def test_rows_that_this_version_cannot_read_are_refused(row):
     """Somebody else's records, or rows of a later version, stop the worker before it starts."""
     with pytest.raises(InvalidState):
-        check_row(row, CHANGELOG, PackIdentity("pql-100", 1))
+        check_row(row, CHANGELOG, [PackId("pql-100", 1)])
 
 
 def test_a_state_directory_is_claimed_once_and_found_again(tmp_path):
@@ -152,7 +149,7 @@ def test_a_state_directory_is_claimed_once_and_found_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("app_id", "blue-pql-score"), ("pack", "mine"), ("pack_version", 2), ("partitions", 6)],
+    [("app_id", "blue-pql-score"), ("partitions", 6)],
 )
 def test_state_of_another_worker_is_refused_and_left_alone(tmp_path, field, value):
     """The one thing that differs is named with both values, and the claim stays as it was."""
@@ -163,6 +160,15 @@ def test_state_of_another_worker_is_refused_and_left_alone(tmp_path, field, valu
 
     assert f"{field} was {value}, is {getattr(IDENTITY, field)}" == caught.value.why
     assert value == written[field]
+
+
+def test_a_claim_of_an_earlier_version_is_ours(tmp_path):
+    """It named the pack too, which may have changed its role since."""
+    before = {**dataclasses.asdict(IDENTITY), "pack": "pql-100", "pack_version": 1}
+    (tmp_path / STATE_FILE).write_text(json.dumps(before))
+    claim_state(tmp_path, IDENTITY)
+
+    assert before == json.loads((tmp_path / STATE_FILE).read_bytes())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"12"], ids=["empty", "cut", "bytes", "list", "number"])

@@ -160,13 +160,15 @@ def test_paths_begin_where_the_file_is(tmp_path):
     path = tmp_path / "etc" / "mine.toml"
     path.write_text(
         '[settings]\ndata_dir = "state"\npack = "mine.yaml"\nsecurity_protocol = "SASL_SSL"\nssl_cafile = "ca.pem"\n'
-        'sasl_mechanism = "PLAIN"\nsasl_username = "u"\nsasl_password = { file = "password" }'
+        'sasl_mechanism = "PLAIN"\nsasl_username = "u"\nsasl_password = { file = "password" }\n'
+        'shadow_packs = "theirs.yml, pql-100-linear"\n'
     )
     reading = read_settings({"PQL_CONFIG": str(path)})
     settings = reading.require()
 
     assert tmp_path / "etc" / "state" == settings.data_dir
-    assert str(tmp_path / "etc" / "mine.yaml") == settings.pack
+    packs = str(tmp_path / "etc" / "mine.yaml"), str(tmp_path / "etc" / "theirs.yml"), "pql-100-linear"
+    assert packs == settings.packs
     assert tmp_path / "etc" / "ca.pem" == settings.ssl_cafile
     assert "hidden" == settings.sasl_password_text
     assert str(tmp_path / "etc" / "password") == reading.place_of("KAFKA_SASL_PASSWORD")

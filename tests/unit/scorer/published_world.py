@@ -21,6 +21,7 @@ from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox
 from pql_stream.stream.pipeline import Pipeline, Ports
 from pql_stream.stream.profiles import Profiles
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.headers import ANNOUNCE
@@ -219,16 +220,17 @@ class Worker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        leads = Leads(world, PACK, 100)
+        roles = Roles.alone(PACK)
+        leads = Leads(world, roles, 100)
         self.changes_log = log = ChangesLog(
-            world, world, leads, PACK, world.confirm_lease, forwarded_to=TOPICS.activity_rekeyed
+            world, world, leads, roles, world.confirm_lease, forwarded_to=TOPICS.activity_rekeyed
         )
         log.own(0, list(world.notes.values()))
         outbox = Outbox(TOPICS, writer=log, compressing=log, dead_letter_partitions=1)
         profiles = Profiles(Contacts())
         guarantee = AtLeastOnce(TOPICS, outbox, leads, profiles, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
         ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-        self._pipeline = Pipeline(Scorer(PACK, TOPICS, 1), ports)
+        self._pipeline = Pipeline(Scorer(roles, TOPICS, 1), ports)
         world.done = dict(world.committed)
 
     async def handle(self, batch: Batch) -> None:

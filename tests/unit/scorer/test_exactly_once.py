@@ -19,6 +19,7 @@ from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.pipeline import Pipeline, Ports
 from pql_stream.stream.profiles import Profiles
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.lead_profiles import load_profile
@@ -128,13 +129,13 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased) -> Pipeline:
-    leads = Leads(world, PACK, 100)
+    leads = Leads(world, Roles.alone(PACK), 100)
     contacts = ContactTable(world)
     guarantee = ExactlyOnce(
         TOPICS, world, world, leads, contacts, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
     )
     ports = Ports(leads, Profiles(contacts), guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-    return Pipeline(Scorer(PACK, TOPICS, 1), ports)
+    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, 1), ports)
 
 
 def log() -> list[Record]:

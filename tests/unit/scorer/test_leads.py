@@ -11,6 +11,7 @@ from pql_stream.core.packs import compile_pack
 from pql_stream.core.transition import LeadState, advance
 from pql_stream.errors import InvalidState
 from pql_stream.stream.leads import Leads
+from pql_stream.stream.roles import Roles
 from pql_stream.testing.builders import product_event
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state
@@ -54,7 +55,7 @@ async def table() -> Table:
 
 async def test_what_was_stored_is_known_without_its_row(table):
     """A lead that is seen again costs no look into the table."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     await leads.store(0, {"u1": state()})
 
     assert state() == leads.of(0)("u1")
@@ -64,7 +65,7 @@ async def test_what_was_stored_is_known_without_its_row(table):
 async def test_a_row_is_read_once(table):
     """What was read stays known, also when the lead did not change."""
     table.rows[0, b"u1"] = dump_state(state(), PACK)
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
 
     assert [state(), state(), None] == [leads.of(0)("u1"), leads.of(0)("u1"), leads.of(0)("u2")]
     assert [b"u1", b"u2"] == table.asked
@@ -72,7 +73,7 @@ async def test_a_row_is_read_once(table):
 
 async def test_partitions_do_not_share_their_leads(table):
     """A lead may have a row on two partitions, where a record was forwarded to a wrong one."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     await leads.store(0, {"u1": state()})
 
     assert None is leads.of(1)("u1")
@@ -80,7 +81,7 @@ async def test_partitions_do_not_share_their_leads(table):
 
 async def test_nothing_is_known_before_it_is_durable(table):
     """A state whose changelog record is not acknowledged yet is not given out."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     table.acknowledged.clear()
     storing = asyncio.ensure_future(leads.store(0, {"u1": state()}))
     await asyncio.sleep(0)
@@ -95,7 +96,7 @@ async def test_nothing_is_known_before_it_is_durable(table):
 
 async def test_in_a_new_term_nothing_is_believed(table):
     """After a rebalance another worker may have written the rows: they are read again."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     await leads.store(0, {"u1": state(1)})
     table.rows[0, b"u1"] = dump_state(state(2), PACK)
     table.term += 1
@@ -105,7 +106,7 @@ async def test_in_a_new_term_nothing_is_believed(table):
 
 async def test_a_write_of_an_old_term_is_not_believed_in_the_new_one(table):
     """A write that was under way while partitions were dealt anew says nothing of their rows."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     table.acknowledged.clear()
     storing = asyncio.ensure_future(leads.store(0, {"u1": state(1)}))
     await asyncio.sleep(0)
@@ -120,7 +121,7 @@ async def test_a_write_of_an_old_term_is_not_believed_in_the_new_one(table):
 
 async def test_what_is_kept_is_bounded(table):
     """A stream of ever new leads keeps the last ones, at most twice the least and a batch; over all partitions."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     for number in range(100):
         await leads.store(number % 4, {f"u{number}": state()})
     table.asked.clear()
@@ -133,7 +134,7 @@ async def test_what_is_kept_is_bounded(table):
 async def test_leads_that_are_only_read_are_bounded_too(table):
     """Batches that change nothing, as when a stream is read again, keep no more than others."""
     table.rows |= {(0, b"u%d" % number): dump_state(state(), PACK) for number in range(100)}
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     for number in range(100):
         leads.of(0)(f"u{number}")
     table.asked.clear()
@@ -145,7 +146,7 @@ async def test_leads_that_are_only_read_are_bounded_too(table):
 
 async def test_a_lead_that_is_needed_stays(table):
     """New leads push out those that are not asked for, and no others."""
-    leads = Leads(table, PACK, 10)
+    leads = Leads(table, Roles.alone(PACK), 10)
     await leads.store(0, {"regular": state()})
     for number in range(100):
         await leads.store(0, {f"u{number}": state()})
@@ -159,4 +160,4 @@ async def test_a_row_of_a_later_version_is_refused(table):
     table.rows[0, b"u1"] = b"\x91\x63"  # [99]
 
     with pytest.raises(InvalidState, match="version 99"):
-        Leads(table, PACK, 10).of(0)("u1")
+        Leads(table, Roles.alone(PACK), 10).of(0)("u1")

@@ -12,6 +12,7 @@ from pql_stream.core.packs import CompiledPack, compile_pack
 from pql_stream.stream.modes import Modes
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Effects, Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json, product_event
 from pql_stream.wire.headers import ANNOUNCE
@@ -46,7 +47,7 @@ def pack() -> CompiledPack:
 
 @pytest.fixture
 def scorer(pack) -> Scorer:
-    return Scorer(pack, TOPICS, PARTITIONS)
+    return Scorer(Roles.alone(pack), TOPICS, PARTITIONS)
 
 
 def records(values, topic=TOPICS.activity_backfill, *, partition=HOME, headers=(), timestamp=JAN_5_MS) -> list[Record]:
@@ -166,7 +167,7 @@ def test_what_lies_far_in_the_past_can_count_as_filled_in(age_ms, timestamp, mod
 
 def test_the_past_is_judged_by_the_origin_of_a_forwarded_event(pack):
     """It was late when its producer wrote it, or never: how long the way took does not matter."""
-    scorer = Scorer(pack, TOPICS, PARTITIONS, backfill_older_than_ms=DAY_MS)
+    scorer = Scorer(Roles.alone(pack), TOPICS, PARTITIONS, backfill_older_than_ms=DAY_MS)
     values = [native_json("tutorial_completed", occurred_at_ms=JAN_5_MS)]
     away = records(values, TOPICS.activity, partition=(HOME + 1) % PARTITIONS, timestamp=JAN_5_MS + DAY_MS)
     (forwarded,) = score(scorer, away).rekeyed[HOME]
@@ -177,7 +178,7 @@ def test_the_past_is_judged_by_the_origin_of_a_forwarded_event(pack):
 
 def test_old_events_of_a_live_batch_say_so_one_by_one(pack):
     """The ones beside them are live, and each is counted in its mode."""
-    scorer = Scorer(pack, TOPICS, PARTITIONS, backfill_older_than_ms=DAY_MS)
+    scorer = Scorer(Roles.alone(pack), TOPICS, PARTITIONS, backfill_older_than_ms=DAY_MS)
     names = ("compliance_level_changed", "tutorial_completed")
     values = [
         native_json(names[0], event_id="old", occurred_at_ms=JAN_5_MS - 2 * DAY_MS, level="basic"),

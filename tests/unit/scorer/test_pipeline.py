@@ -19,6 +19,7 @@ from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.pipeline import Pipeline, Ports
 from pql_stream.stream.profiles import Profiles
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.lead_profiles import load_profile
@@ -109,10 +110,10 @@ async def leased() -> None:
 
 
 def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS) -> Pipeline:
-    leads, profiles = Leads(world, PACK, 100), Profiles(ContactTable(world))
+    leads, profiles = Leads(world, Roles.alone(PACK), 100), Profiles(ContactTable(world))
     guarantee = AtLeastOnce(TOPICS, world, leads, profiles, confirm_lease=confirm_lease, clock=lambda: 0.0)
     ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-    return Pipeline(Scorer(PACK, TOPICS, partitions), ports)
+    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, partitions), ports)
 
 
 async def run(world: World, log: Sequence[Record], batch_size: int) -> None:

@@ -14,6 +14,7 @@ from pql_stream.core.transition import LeadState
 from pql_stream.errors import InvalidState
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Effects, Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.packs import load_pack
@@ -29,7 +30,7 @@ def pack() -> CompiledPack:
 
 @pytest.fixture
 def scorer(pack) -> Scorer:
-    return Scorer(pack, TOPICS, PARTITIONS)
+    return Scorer(Roles.alone(pack), TOPICS, PARTITIONS)
 
 
 def home(lead_id: str) -> int:
@@ -230,7 +231,7 @@ class PackWithABug(CompiledPack):
 
 def test_a_bug_of_ours_costs_one_record():
     """When our own code raises, the record is dead-lettered as internal_error and the batch goes on."""
-    scorer = Scorer(PackWithABug(load_pack("pql-100")), TOPICS, PARTITIONS)
+    scorer = Scorer(Roles.alone(PackWithABug(load_pack("pql-100"))), TOPICS, PARTITIONS)
 
     effects = handle(scorer, [record(native_json("boom")), *tutorials("u1")])
 
@@ -361,7 +362,7 @@ def test_a_record_that_is_refused_leaves_no_contact_data():
         def plan(self, event_name):
             raise ZeroDivisionError(event_name)
 
-    scorer = Scorer(Broken(load_pack("pql-100")), TOPICS, PARTITIONS)
+    scorer = Scorer(Roles.alone(Broken(load_pack("pql-100"))), TOPICS, PARTITIONS)
     effects = handle(scorer, [identify(email="ada@acme.example")])
 
     assert ({}, 1) == (effects.profiles, len(effects.dead_letters))

@@ -9,6 +9,7 @@ import pytest
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.stream.names import Topics
+from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.packs import load_pack
@@ -28,7 +29,7 @@ def score(*records):
         Record(TOPICS.activity, 0, at, record_ms, lead.encode(), value, ())
         for at, (lead, value, record_ms) in enumerate(records)
     ]
-    scorer = Scorer(compile_pack(load_pack("pql-100")), TOPICS, 1)
+    scorer = Scorer(Roles.alone(compile_pack(load_pack("pql-100"))), TOPICS, 1)
     return scorer.score(Batch(TOPICS.activity, 0, made), {}.get)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pql_stream.errors import InvalidInput
 from pql_stream.ops.topics.declarations import load_declarations
-from pql_stream.stream.names import APP_ID, CO_PARTITIONED, TOPICS, sink_topics
+from pql_stream.stream.names import APP_ID, CO_PARTITIONED, CONTROL, TOPICS, sink_topics
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -43,6 +43,8 @@ CONTRACT = {
         "delete.retention.ms": 30 * DAY_MS,
     },
     "pql-score-leads-changelog": {"cleanup.policy": "compact", "min.compaction.lag.ms": HOUR_MS},
+    "pql-shadow-diff": {"cleanup.policy": "delete", "retention.ms": 30 * DAY_MS},
+    "pql-control": {"cleanup.policy": "compact"},
 }
 
 # Of each sink.
@@ -84,7 +86,7 @@ def test_settings_are_those_of_the_contract(declared):
     Cleanup, retention, sizes and timestamps are the contract's, and nothing else is set.
     """
     assert {key: str(value) for key, value in CONTRACT[declared.name].items()} == declared.config
-    assert 12 == declared.partitions
+    assert (1 if declared.name == CONTROL else 12) == declared.partitions
     assert declared.replicas is None
 
 
@@ -96,7 +98,9 @@ def test_each_topic_says_what_it_is(declared):
     """
     assert {"description", "owner", "key", "schema", "pii"} == set(declared.annotations)
     assert ("yes" if declared.name in PII else "no") == declared.annotations["pii"]
-    assert ("lead id" if declared.name in CO_PARTITIONED else "as received") == declared.annotations["key"]
+    others = {CONTROL: "what the record is about"}
+    key = "lead id" if declared.name in CO_PARTITIONED else others.get(declared.name, "as received")
+    assert key == declared.annotations["key"]
 
 
 def test_each_sink_has_three_topics():

@@ -158,12 +158,12 @@ def test_what_is_no_row_is_refused(row):
 
 @pytest.mark.parametrize(
     "row",
-    [row_with(0, 2), _encode([2, {"another": "layout"}]), _encode([2])],
+    [row_with(0, 3), _encode([3, {"another": "layout"}]), _encode([3])],
     ids=["same layout", "another layout", "nothing else"],
 )
 def test_a_row_of_a_later_version_is_refused(row):
     """Whatever a later version looks like, its number is named."""
-    with pytest.raises(InvalidState, match="version 2; this program reads version 1"):
+    with pytest.raises(InvalidState, match="version 3; this program reads versions up to 2"):
         load_state(row, PACK)
 
 
@@ -194,7 +194,7 @@ def test_a_row_says_which_pack_made_it():
     assert ("every-kind", 3) == row_identity(FULL_ROW)
 
 
-@pytest.mark.parametrize("row", [b"", row_with(0, 2)], ids=["no row", "a later version"])
+@pytest.mark.parametrize("row", [b"", row_with(0, 3)], ids=["no row", "a later version"])
 def test_what_is_no_row_says_nothing(row):
     """What load_state would refuse for its form has no identity either."""
     with pytest.raises(InvalidState):
