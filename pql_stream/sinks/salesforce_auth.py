@@ -169,7 +169,8 @@ class Tokens:
                 return token
             return Later("unavailable", "sink", detail="no token: an answer that cannot be read")
         outcome = outcome_of_status(answer, now_s=self._now_s())
-        if isinstance(outcome, Later) and outcome.reason != "unauthorised":
+        # A redirect: who has the wrong address of the login has no token, however long it waits.
+        if isinstance(outcome, Later) and outcome.reason != "unauthorised" and answer.status >= 400:
             return Later(outcome.reason, "sink", outcome.after_s, f"no token: status {answer.status}")
         code = code_in(said.get("error")) if isinstance(said, dict) else ""
         return Later("unauthorised", "sink", detail=f"no token: {code or f'status {answer.status}'}")

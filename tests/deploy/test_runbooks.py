@@ -29,7 +29,7 @@ def test_a_command_is_one(command):
     """
     The command and its options parse; nothing is run.
     """
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)  # a command keeps the help option that it was first asked by
     group, words = cli, shlex.split(command)[1:]
     while isinstance(group, click.Group):
         name, group, words = group.resolve_command(context, words)

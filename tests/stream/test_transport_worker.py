@@ -240,6 +240,7 @@ def test_a_partition_that_stands_still_does_not_hold_back_the_others(bench):
     assert {"1", "2", "3"} == {output.decode().split("-")[0] for output in bench.outputs()}
 
 
+@pytest.mark.proof  # tests/system/test_score_broker_away.py has it of the whole worker
 def test_a_worker_outlives_a_broker_that_is_killed(own_kafka, tmp_path: Path):
     """
     kill -9 of the broker with a worker at work: it goes on when the broker is back, and every record counts

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pql_stream.errors import BrokerError
 from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.topics.cluster import TopicCluster
+from tests.proof import proof
 
 pytestmark = pytest.mark.system
 
@@ -155,7 +156,7 @@ def test_the_broker_ends_when_its_launcher_is_killed(apache_kafka, tmp_path):
     assert ended(broker_pid)
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("stop_signal", [proof(signal.SIGINT), signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_the_kafka_command_runs_until_it_is_told_to_stop(stop_signal, apache_kafka, tmp_path):
     """
     `pql-stream kafka` prints its address alone on stdout, and ends its broker with exit code 0.

@@ -17,6 +17,7 @@ from score_feed import place, population
 from tests.oracle.decode import read_record
 from tests.oracle.generate import write_lines
 from tests.oracle.score import PQL_100, PQL_100_LINEAR
+from tests.proof import proof
 
 pytestmark = pytest.mark.system
 
@@ -45,7 +46,7 @@ def test_two_workers_keep_the_promise_and_write_nothing_twice(bench):
     assert explained["score"] == _last_scores(run)[explained["lead_id"]]
 
 
-@pytest.mark.parametrize("pack", [PQL_100, PQL_100_LINEAR], ids=lambda pack: pack.name)
+@pytest.mark.parametrize("pack", [PQL_100, proof(PQL_100_LINEAR)], ids=lambda pack: pack.name)
 def test_the_stream_is_the_replay_of_the_same_records(bench, tmp_path, pack):
     """
     The same records from the topic and from a file give the same changes with the same ids, the same

@@ -47,9 +47,10 @@ def secured(kafka: LocalKafka, port: int, pem: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def environ(apache_kafka, tmp_path, unused_tcp_port):
-    """The environment of a user of a broker that wants TLS and a login; the broker ends with the test."""
+@pytest.fixture(scope="module")
+def secured_environ(apache_kafka, tmp_path_factory, unused_tcp_port_factory):
+    """The environment of a user of a broker that wants TLS and a login."""
+    tmp_path, port = tmp_path_factory.mktemp("secured"), unused_tcp_port_factory()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     issued = authority.issue_cert(HOST)
@@ -60,7 +61,7 @@ def environ(apache_kafka, tmp_path, unused_tcp_port):
         + b"".join(part.bytes() for part in issued.cert_chain_pems)
     )
     kafka = LocalKafka(tmp_path / "kafka")
-    kafka._settings = secured(kafka, unused_tcp_port, tmp_path / "broker.pem")
+    kafka._settings = secured(kafka, port, tmp_path / "broker.pem")
     with kafka:
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
         credential = UserScramCredentialUpsertion(
@@ -71,15 +72,20 @@ def environ(apache_kafka, tmp_path, unused_tcp_port):
         (tmp_path / "password").write_text(PASSWORD + "\n")
         yield {
             **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{unused_tcp_port}",
+            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}",
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_MECHANISM": SCRAM,
             "KAFKA_SASL_USERNAME": USER,
             "KAFKA_SASL_PASSWORD_FILE": str(tmp_path / "password"),
             "KAFKA_SSL_CAFILE": str(tmp_path / "ca.pem"),
-            "PQL_DATA_DIR": str(tmp_path / "state"),
             "PQL_HTTP_PORT": "0",
         }
+
+
+@pytest.fixture
+def environ(secured_environ, tmp_path):
+    """That environment, with a state of its own."""
+    return secured_environ | {"PQL_DATA_DIR": str(tmp_path / "state")}
 
 
 def run(environ: dict[str, str], *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

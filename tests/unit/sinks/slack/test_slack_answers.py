@@ -59,7 +59,7 @@ async def test_error_codes(slack, bot, code, outcome):
         (200, "ok\n", Delivered()),
         (200, "fine", Unknown("an answer that is none of Slack's")),
         (204, "", Unknown("status 204")),
-        (302, "", Later("unavailable", "sink", None, "status 302")),
+        (302, "", Later("unavailable", "sink", 12.0, "status 302")),
     ],
 )
 async def test_answers_of_a_webhook(slack, webhook, status, text, outcome):
