@@ -193,9 +193,14 @@ def test_a_pack_that_came_later_is_filled_before_it_goes_live(bench):
         refused.returncode,
         refused.stderr.split("events of ")[1][:14],
     )
-    assert {"pack": NEW, "pack_version": 1, "leads": len(LEADS), "incomplete": 0, "losing": 0} == json.loads(
-        filled.stdout
-    )
+    assert {
+        "pack": NEW,
+        "pack_version": 1,
+        "leads": len(LEADS),
+        "incomplete": 0,
+        "losing": 0,
+        "complete_after": None,
+    } == json.loads(filled.stdout)
     assert after == ends
     assert 0 == over.returncode, over.stderr
     assert [] == faults(bench, [OLD, NEW])
