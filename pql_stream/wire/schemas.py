@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
 from pql_stream.wire.control import ControlRecord
 from pql_stream.wire.delivery_record import DeliveryRecord
@@ -37,16 +38,22 @@ RECORDS: dict[str, type[BaseModel]] = {
 """File name -> the model of its record. A change that readers must know of is a new file, never an edit."""
 
 
-class _WithoutFieldTitles(GenerateJsonSchema):
-    """The title "Event Id" says nothing that the name `event_id` does not."""
+class _Plain(GenerateJsonSchema):
+    """Without what says nothing: the title "Event Id" of the field `event_id`, words of other dialects."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - as in the base class
         return False
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        """One of several. "discriminator" is OpenAPI's, and AsyncAPI has another of that name."""
+        made = super().tagged_union_schema(schema)
+        made.pop("discriminator", None)
+        return made
+
 
 def schema_bytes(file_name: str) -> bytes:
     """The file called *file_name*: JSON Schema 2020-12 with sorted keys."""
-    schema = RECORDS[file_name].model_json_schema(schema_generator=_WithoutFieldTitles) | {
+    schema = RECORDS[file_name].model_json_schema(schema_generator=_Plain) | {
         "$schema": _DIALECT,
         "$id": file_name,
     }
@@ -59,7 +66,7 @@ def schema_components(ref_prefix: str) -> dict[str, Any]:
     has them side by side: a reference to one is *ref_prefix* and its name.
     """
     models: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in RECORDS.values()]
-    _, schemas = models_json_schema(models, ref_template=f"{ref_prefix}{{model}}", schema_generator=_WithoutFieldTitles)
+    _, schemas = models_json_schema(models, ref_template=f"{ref_prefix}{{model}}", schema_generator=_Plain)
     components: dict[str, Any] = schemas["$defs"]
     return components
 

@@ -311,5 +311,6 @@ def test_a_worker_of_another_pack_is_refused_by_the_cluster(run, worker, tmp_pat
 
     assert 0 == ended
     assert 1 == refused.returncode
-    assert "was built with pack pql-100 version 1, not pql-100-linear version 1" in refused.stderr
+    assert "pql-100 version 1 is live on partition" in refused.stderr
+    assert "this worker has only pql-100-linear version 1" in refused.stderr
     assert not (tmp_path / "new").exists()
