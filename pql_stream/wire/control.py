@@ -46,45 +46,37 @@ class _Record(BaseModel):
     request_id: str
 
 
-class SwitchRequest(_Record):
+class _Request(_Record):
+    kind: str
+    pack: PackRef
+
+    @property
+    def key(self) -> str:
+        """Of each kind the last one counts."""
+        return self.kind
+
+
+class SwitchRequest(_Request):
     """Let this pack be live on every partition."""
 
     kind: Literal["switch"] = "switch"
-    pack: PackRef
     announce: Announce = Field(description="new: tell of leads that it puts higher than was ever announced")
     rolls_back: bool = Field(default=False, description="the pack is the one that was live before")
     asked_at: Time
 
-    @property
-    def key(self) -> str:
-        """The last one counts."""
-        return "switch"
 
-
-class CheckRequest(_Record):
+class CheckRequest(_Request):
     """How complete is what this pack knows of the leads?"""
 
     kind: Literal["check"] = "check"
-    pack: PackRef
     asked_at: Time
 
-    @property
-    def key(self) -> str:
-        """The last one counts."""
-        return "check"
 
-
-class FillRequest(_Record):
+class FillRequest(_Request):
     """Read the input topics again for what this pack does not know."""
 
     kind: Literal["fill"] = "fill"
-    pack: PackRef
     asked_at: Time
-
-    @property
-    def key(self) -> str:
-        """The last one counts."""
-        return "fill"
 
 
 class CastAnswer(_Record):

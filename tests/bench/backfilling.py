@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Producer
 
-from tests.bench.cluster import wait_for
-from tests.bench.latency import LEADS, SETTLE_S, WARM_UP_EVENTS, AnswerReader, Feeder, at_rate
+from tests.bench.latency import SETTLE_S, WARM_UP_EVENTS, at_rate, paced_events, warmed
 from tests.bench.lineup import OURS
 from tests.bench.load import Keyed, Load, keyed_events
 from tests.bench.results import Beside, Latency
@@ -31,24 +30,14 @@ def past_events(events: int) -> Iterator[Keyed]:
 
 def waits_beside_backfill(session: Session, rates: Sequence[int], seconds: float) -> list[Beside]:
     """Our worker at each of *rates*: alone, and beside a backfill that lasts all the while."""
-    each_s = SETTLE_S + seconds
-    live = WARM_UP_EVENTS + 2 * sum(int(rate * each_s) + rate for rate in rates)
-    load = Load(stream="cold", leads=LEADS, events=live)
+    past = int(FILLED_PER_S_MAX * (SETTLE_S + seconds) * (len(rates) + 1))
     place = session.place("backfill-", partitions=4)
-    topics, cluster = place.topics, session.cluster
-    cluster.make_topics(place.prefix, place.partitions, inputs=True)
-    positions = cluster.positions(topics.activity, OURS.group(place))
+    topic, cluster = place.topics.activity_backfill, session.cluster
     try:
-        with (
-            session.started(OURS, place),
-            AnswerReader(cluster, topics.score_changed, place.partitions) as reader,
-        ):
-            feeder = Feeder(cluster, topics.activity, keyed_events(load))
-            feeder.crowd(WARM_UP_EVENTS)
-            wait_for(lambda: positions.committed() >= WARM_UP_EVENTS, "the warm-up is done", 120)
+        with warmed(session, OURS, place, WARM_UP_EVENTS, 2 * paced_events(rates, seconds)) as (feeder, reader):
             alone = [at_rate(OURS, feeder, reader, rate, seconds) for rate in rates]
-            filled = cluster.positions(topics.activity_backfill, OURS.group(place))
-            _fill(cluster.bootstrap, topics.activity_backfill, int(FILLED_PER_S_MAX * each_s * (len(rates) + 1)))
+            filled = cluster.positions(topic, OURS.group(place))
+            _fill(cluster.bootstrap, topic, past)
             found = []
             for rate, before in zip(rates, alone, strict=True):
                 done, started_s = filled.committed(), time.monotonic()
@@ -60,9 +49,6 @@ def waits_beside_backfill(session: Session, rates: Sequence[int], seconds: float
             return found
     except TimeoutError as exc:
         return [Beside(rate=rate, failed=str(exc)) for rate in rates]
-    finally:
-        positions.close()
-        cluster.delete_topics(place.prefix)
 
 
 def _fill(bootstrap: str, topic: str, events: int) -> None:

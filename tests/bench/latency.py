@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from tests.bench.cluster import Cluster, wait_for
-from tests.bench.lineup import Contender
+from tests.bench.lineup import Contender, Place
 from tests.bench.load import Keyed, Load, keyed_events
 from tests.bench.results import Latency
 from tests.bench.session import Session, say
@@ -119,9 +120,34 @@ class Feeder:
 def wait_times(session: Session, contender: Contender, rates: Sequence[int], seconds: float) -> list[Latency]:
     """*contender* at each of *rates*, one after the other, warm."""
     warm_up = WARM_UP_JVM_EVENTS if contender.events_min else int(WARM_UP_EVENTS * contender.share)
-    total = warm_up + sum(int(rate * (SETTLE_S + seconds)) + rate for rate in rates)
-    load = Load(stream="cold", leads=LEADS, events=total)
     place = session.place(f"latency-{contender.name}-", partitions=4)
+    try:
+        with warmed(session, contender, place, warm_up, paced_events(rates, seconds)) as (feeder, reader):
+            return [at_rate(contender, feeder, reader, rate, seconds) for rate in rates]
+    except TimeoutError as exc:
+        return [
+            Latency(contender=contender.name, rate=rate, rate_fed=0, sent=0, answered=0, failed=str(exc))
+            for rate in rates
+        ]
+
+
+def paced_events(rates: Sequence[int], seconds: float) -> int:
+    """As many as `at_rate` may take at all of *rates*."""
+    return sum(int(rate * (SETTLE_S + seconds)) + rate for rate in rates)
+
+
+@contextmanager
+def warmed(
+    session: Session, contender: Contender, place: Place, warm_up: int, paced: int
+) -> Iterator[tuple[Feeder, AnswerReader]]:
+    """
+    *contender* at *place*, whose topics are made and go with it, when it is through with its *warm_up* events; the
+    feeder has *paced* more.
+
+    Raises:
+        TimeoutError: it does not get through with them.
+    """
+    load = Load(stream="cold", leads=LEADS, events=warm_up + paced)
     topics, cluster = place.topics, session.cluster
     cluster.make_topics(place.prefix, place.partitions, inputs=True)
     positions = cluster.positions(topics.activity, contender.group(place))
@@ -133,12 +159,7 @@ def wait_times(session: Session, contender: Contender, rates: Sequence[int], sec
             feeder = Feeder(cluster, topics.activity, keyed_events(load))
             feeder.crowd(warm_up)
             wait_for(lambda: positions.committed() >= warm_up, "the warm-up is done", 120)
-            return [at_rate(contender, feeder, reader, rate, seconds) for rate in rates]
-    except TimeoutError as exc:
-        return [
-            Latency(contender=contender.name, rate=rate, rate_fed=0, sent=0, answered=0, failed=str(exc))
-            for rate in rates
-        ]
+            yield feeder, reader
     finally:
         positions.close()
         cluster.delete_topics(place.prefix)

@@ -11,7 +11,7 @@ from score_bench import ScoreBench
 
 from pql_stream.testing.builders import native_json
 from tests.oracle.murmur2 import partition_of_lead
-from tests.soak.feed import Feeder, Placed, input_of
+from tests.soak.feed import Feeder, input_of
 from tests.soak.schedule import Mix
 
 PULSE: Final = "pulse-"
@@ -48,7 +48,7 @@ class SteadyFeed:
         self._ending.set()
         self._thread.join()
         self.check()
-        self._place(self._mix.advance(sys.maxsize))
+        self._bench.send(self._mix.advance(sys.maxsize))
         self._bench.flush()
 
     def check(self) -> None:
@@ -64,21 +64,9 @@ class SteadyFeed:
                 while self.sent < passed_s * self._rate:
                     emit(self._bench, f"{PULSE}{self.sent}")
                     self.sent += 1
-                self._place(self._mix.due(passed_s))
+                self._bench.send(self._mix.due(passed_s))
         except BaseException as exc:  # noqa: BLE001  # it is raised where somebody waits for it
             self._failure = exc
-
-    def _place(self, placed: list[Placed]) -> None:
-        for one in placed:
-            record = one.record
-            self._bench.produce(
-                self._bench.topics.activity,
-                one.partition,
-                record.key,
-                record.value,
-                headers=record.headers,
-                timestamp_ms=record.timestamp_ms,
-            )
 
 
 def emit(bench: ScoreBench, lead_id: str) -> None:

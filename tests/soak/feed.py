@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from tests.oracle.decode import Event, read_record
 from tests.oracle.generate import START_MS, records
@@ -17,8 +18,7 @@ _FILLER_BYTES = 192 * 1024
 _PULSES = 60
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A record, and the partition that its producer has chosen."""
 
     partition: int

@@ -18,7 +18,7 @@ from pql_stream.ops.brokers.local import LocalKafka
 from pql_stream.ops.settings import load_settings
 from tests.soak.disk import may_mount
 from tests.soak.faults import Injector, small_disks
-from tests.soak.feed import Feeder, Placed, burst_of, input_of
+from tests.soak.feed import Feeder, burst_of, input_of
 from tests.soak.fleet import Fleet
 from tests.soak.progress import Progress, Watch
 from tests.soak.schedule import BASE, SESSION_TIMEOUT_S, Guarantee, Schedule
@@ -66,19 +66,6 @@ class Stage:
         self.watch = Watch(self.bench)
         stack.callback(self.watch.close)
         self.feeder = Feeder(input_of(schedule.seed, schedule.mix, PARTITIONS), schedule.feed_s, schedule.seed)
-
-    def feed(self, placed: list[Placed]) -> None:
-        """Produce, without waiting."""
-        for one in placed:
-            record = one.record
-            self.bench.produce(
-                self.bench.topics.activity,
-                one.partition,
-                record.key,
-                record.value,
-                headers=record.headers,
-                timestamp_ms=record.timestamp_ms,
-            )
 
     def unsettled(self) -> str:
         """Why the group is not yet made of those that are to run, each with its partitions; "" when it is."""
@@ -146,7 +133,7 @@ class _Play:
         while True:
             self._do_what_is_due()
             now_s = time.monotonic()
-            self._stage.feed(self._stage.feeder.due(now_s - self._zero_s))
+            self._stage.bench.send(self._stage.feeder.due(now_s - self._zero_s))
             if self._stage.fleet.look_after():
                 self._touched_s = time.monotonic()
             self._stage.injector.weigh()
@@ -161,10 +148,10 @@ class _Play:
         while self._steps and self._steps[0].at_s <= time.monotonic() - self._zero_s:
             step = self._steps.pop(0)
             # Something is to be in work when it happens.
-            self._stage.feed(self._stage.feeder.advance(_AT_ONCE))
+            self._stage.bench.send(self._stage.feeder.advance(_AT_ONCE))
             self._stage.injector.do(step)
             if step.action == "hold":
-                self._stage.feed(self._burst)
+                self._stage.bench.send(self._burst)
                 self._burst = []
             self._touched_s = time.monotonic()
 

@@ -196,6 +196,11 @@ class ScoreBench:
 
     def feed(self, placed: Iterable[tuple[int, Record]], *, compression: str = "none") -> None:
         """Write records to the partitions they were placed on, in order, and wait for the broker."""
+        self.send(placed, compression=compression)
+        self.flush()
+
+    def send(self, placed: Iterable[tuple[int, Record]], *, compression: str = "none") -> None:
+        """Write records to the partitions they were placed on, in order, without waiting."""
         for partition, record in placed:
             self.produce(
                 self.topics.activity,
@@ -206,7 +211,6 @@ class ScoreBench:
                 timestamp_ms=record.timestamp_ms,
                 compression=compression,
             )
-        self.flush()
 
     def produce(
         self,
