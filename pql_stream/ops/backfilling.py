@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from pql_stream.core.changes import ModeName
 from pql_stream.errors import BrokerAway, InvalidEvent, PqlError
 from pql_stream.ops.emitter import Emitter
-from pql_stream.ops.group_offsets import ask_committed, committed_in
+from pql_stream.ops.group_offsets import committed_offsets, group_client
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.reading import reading, records_of, watermarks
 from pql_stream.replay.replayer import Rejected
@@ -69,8 +68,7 @@ class CommittedOffsets:
 
     def __init__(self, client_config: Mapping[str, Any], group: str, topic: str, partitions: Sequence[int]) -> None:
         self._asked = [PartitionId(topic, partition) for partition in partitions]
-        self._group = group
-        self._admin = AdminClient({**client_config, "log_level": 0})
+        self._client = group_client(client_config, group)
 
     def committed(self) -> Mapping[int, int]:
         """
@@ -80,14 +78,14 @@ class CommittedOffsets:
             BrokerAway: the cluster does not answer.
         """
         try:
-            answer = ask_committed(self._admin, self._group, self._asked).result()
+            committed = committed_offsets(self._client, self._asked)
         except KafkaException as exc:
             raise BrokerAway(
                 "the cluster does not tell how far scoring is",
                 why=exc.args[0].str(),
                 what_to_do="the events are safe on their topic, and are scored when it is back",
             ) from exc
-        return {at.partition: offset for at, offset in committed_in(answer).items()}
+        return {at.partition: offset for at, offset in committed.items()}
 
 
 def wait_until_scored(

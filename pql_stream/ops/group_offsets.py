@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, but re-exported without `as`
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pql_stream.errors import BrokerAway
 from pql_stream.ops.interruptible import unless_stopped
-from pql_stream.ops.topics.reading import reading, records_of
+from pql_stream.ops.topics.reading import reading, records_of, watermarks
 from pql_stream.stream.metrics import PartitionId
 
 ANSWER_S_MAX = 10.0
@@ -28,17 +23,36 @@ class GroupOffsets(NamedTuple):
     end: int
 
 
-def ask_committed(
-    admin: AdminClient, group: str, partitions: Iterable[PartitionId]
-) -> Future[ConsumerGroupTopicPartitions]:
-    """Ask, as no member of *group*, what it has committed of *partitions*; `committed_in` reads the answer."""
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*at) for at in partitions])
-    return admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S_MAX)[group]
+def group_client(client_config: Mapping[str, Any], group: str) -> Consumer:
+    """
+    A client that asks about *group*, and is no member of it: it subscribes to nothing.
+
+    No AdminClient: that of librdkafka 2.16.1 now and then ends its process, by SIGABRT or SIGSEGV, when a broker dies
+    while it asks for offsets.
+    """
+    return Consumer(
+        {
+            **client_config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
 
 
-def committed_in(answer: ConsumerGroupTopicPartitions) -> dict[PartitionId, int]:
-    """The offset of each partition, 0 where there is none yet."""
-    return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions or ()}
+def committed_offsets(client: Consumer, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
+    """
+    What the group of *client* has committed of each partition, 0 where there is nothing yet.
+
+    Raises:
+        KafkaException: the cluster does not say.
+    """
+    answer = client.committed([TopicPartition(*at) for at in partitions], timeout=ANSWER_S_MAX)
+    for at in answer:
+        if at.error is not None:
+            raise KafkaException(at.error)
+    return {PartitionId(at.topic, at.partition): max(at.offset, 0) for at in answer}
 
 
 class GroupReader:
@@ -50,9 +64,8 @@ class GroupReader:
 
     def __init__(self, client_config: Mapping[str, Any], group: str, stop: asyncio.Event) -> None:
         self._client_config = client_config
-        self._group = group
         self._stop = stop
-        self._admin = AdminClient({"log_level": 0, **client_config})
+        self._client = group_client(client_config, group)
 
     async def read(self, partitions: Collection[PartitionId]) -> dict[PartitionId, GroupOffsets]:
         """
@@ -62,15 +75,9 @@ class GroupReader:
             BrokerAway: it does not answer, or not all that was asked.
         """
         try:
-            if not partitions:
-                await unless_stopped(lambda: self._admin.list_topics(timeout=ANSWER_S_MAX), self._stop)
-                return {}
-            answer = ask_committed(self._admin, self._group, partitions)
-            committed = committed_in(await asyncio.wrap_future(answer))
-            ends = await self._ends(partitions)
+            return await unless_stopped(lambda: self._read(partitions), self._stop) or {}
         except KafkaException as exc:
             raise BrokerAway("the cluster does not tell how far the group is", why=exc.args[0].str()) from exc
-        return {at: GroupOffsets(committed[at], ends[at]) for at in ends}
 
     async def has_record(self, at: PartitionId, offset: int) -> bool:
         """
@@ -85,12 +92,10 @@ class GroupReader:
         with reading(self._client_config, at.topic) as consumer:
             return next(records_of(consumer, TopicPartition(at.topic, at.partition), first=offset), None) is not None
 
-    async def _ends(self, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
-        latest = {TopicPartition(*at): OffsetSpec.latest() for at in partitions}  # type: ignore[no-untyped-call] # the client's own
-        answers = self._admin.list_offsets(
-            latest, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S_MAX
-        )
-        return {
-            PartitionId(at.topic, at.partition): (await asyncio.wrap_future(answer)).offset
-            for at, answer in answers.items()
-        }
+    def _read(self, partitions: Collection[PartitionId]) -> dict[PartitionId, GroupOffsets]:
+        if not partitions:
+            self._client.list_topics(timeout=ANSWER_S_MAX)
+            return {}
+        # Before the ends: whoever commits in between is not behind.
+        committed = committed_offsets(self._client, partitions)
+        return {at: GroupOffsets(committed[at], watermarks(self._client, TopicPartition(*at))[1]) for at in partitions}
