@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,13 +22,13 @@ from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.score_changed import encode_score_changed
+from tests.program import Program
 
 PARTITIONS = 4
 SESSION_TIMEOUT_S = 6
 WAIT_S = 60.0
-DELIVERS = ("-m", "pql_stream", "worker", "--only", "deliver")
+DELIVERS = ("worker", "--only", "deliver")
 _STEP_S = 0.05
-_ROOT = Path(__file__).parents[2]
 
 Published = tuple[str, bytes, bytes]
 """Topic without its prefix, key, value."""
@@ -73,7 +72,7 @@ class DeliverBench:
         self.environment: dict[str, str] = {}
         self.topics: tuple[str, ...] = ()
         """Every topic that delivery commits."""
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Program[bytes]] = []
         self._file = directory / "pql.toml"
         self._file.write_text(settings_file)
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
@@ -96,9 +95,7 @@ class DeliverBench:
             self._producer.poll(0)
         self._producer.flush()
 
-    def start(
-        self, name: str = "a", program: Sequence[str] = DELIVERS, bootstrap: str | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, name: str = "a", command: Sequence[str] = DELIVERS, bootstrap: str | None = None) -> Program[bytes]:
         """
         A worker, by default one that delivers; its log lies under its *name*.
 
@@ -113,14 +110,10 @@ class DeliverBench:
             "PQL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "PQL_LOG_FORMAT": "json",
             "REDIS_URL": self.redis_url,
-            "PYTHONPATH": str(_ROOT),
         }
         with (self.directory / f"{name}.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, *program],
-                env=os.environ | given | self.environment,
-                stdout=log,
-                stderr=log,
+            worker = Program(
+                *command, env=os.environ | given | self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.workers.append(worker)
         return worker

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -42,6 +41,7 @@ from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from pql_stream.stream.names import APP_ID, Topics
 from tests.oracle.render import Record
+from tests.program import Program, run
 from tests.proof import proof
 
 WAIT_S = 90.0
@@ -50,7 +50,6 @@ MOSTLY_AT_LEAST_ONCE = ("at_least_once", proof("exactly_once"))
 """Of tests whose other guarantee is another case of what the tests of that guarantee show."""
 SESSION_TIMEOUT_S = 6
 _STEP_S = 0.1
-_ROOT = Path(__file__).parents[2]
 _RECORD_BYTES_MAX = 64 * 1024 * 1024
 _FOR_EVER = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1)}
 """The oracle's records have a time of their own, which a broker would find too old or too far ahead."""
@@ -251,7 +250,6 @@ class ScoreBench:
     def environment(self, name: str = "a", **settings: str) -> dict[str, str]:
         """The environment of the worker *name*."""
         ours = {
-            "PYTHONPATH": str(_ROOT),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "PQL_TOPIC_PREFIX": self.prefix,
             "PQL_DATA_DIR": str(self.directory / f"{name}-data"),
@@ -267,26 +265,15 @@ class ScoreBench:
         log_path = self.directory / f"{name}.log"
         with log_path.open("ab") as log:
             log_from = log.tell()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pql_stream", "worker"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment(name, **settings),
+            process = Program(
+                "worker", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(name, **settings)
             )
         self.workers.append(Worker(process, log_path, log_from))
         return self.workers[-1]
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `pql-stream` with *arguments* to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "pql_stream", *arguments],
-            env=self.environment(**settings),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=WAIT_S,
-        )
+        return run(*arguments, env=self.environment(**settings), timeout=WAIT_S)
 
     # --- waiting
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from pql_stream.testing.destinations.webhook import FakeWebhook
 from pql_stream.testing.simulation import simulate
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import load_state
+from tests.program import Program
 
 pytestmark = pytest.mark.system
 
@@ -76,12 +76,13 @@ class Cluster(ScoreBench):
             self.produce(topic, (home + away) % PARTITIONS, lead_id.encode(), value)
         self.flush()
 
-    def backfill(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def backfill(self, *arguments: str) -> Program[bytes]:
         """Start `pql-stream backfill`."""
-        command = [sys.executable, "-m", "pql_stream", "backfill", "--json", *arguments]
-        return subprocess.Popen(command, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return Program(
+            "backfill", "--json", *arguments, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
-    async def answer(self, filling: subprocess.Popen[bytes]) -> dict[str, Any]:
+    async def answer(self, filling: Program[bytes]) -> dict[str, Any]:
         """What it says at its end, which must be a good one."""
         out, errors = await asyncio.to_thread(filling.communicate, timeout=WAIT_S)
         assert 0 == filling.returncode, errors.decode()

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,9 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from pql_stream.ops.emitter import VALUE_BYTES_MAX
+from tests import program
 from tests.oracle.murmur2 import partition_of
+from tests.program import Program
 
 pytestmark = pytest.mark.system
 
@@ -47,15 +48,7 @@ class Cli:
         self.environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, "PQL_TOPIC_PREFIX": prefix}
 
     def __call__(self, *args: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pql_stream", *args],
-            env={**self.environ, **environ},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=WAIT_S,
-        )
+        done = program.run(*args, env={**self.environ, **environ}, input=stdin, timeout=WAIT_S)
         assert "Traceback" not in done.stderr
         return done
 
@@ -86,16 +79,16 @@ def received(kafka, topic_prefix) -> Callable[[], list[Message]]:
 
 
 @pytest.fixture
-def worker(run, make_topics, tmp_path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def worker(run, make_topics, tmp_path) -> Iterator[Callable[[], Program[bytes]]]:
     """A function that starts a worker on the test's topics; it ends with the test, by SIGTERM and well."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Program[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start() -> Program[bytes]:
         make_topics(PARTITIONS)
         with (tmp_path / "worker.log").open("wb") as log:
             started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "pql_stream", "worker"],
+                Program(
+                    "worker",
                     env={**run.environ, "PQL_DATA_DIR": str(tmp_path / "state"), "PQL_HTTP_PORT": "0"},
                     stdin=subprocess.DEVNULL,
                     stdout=log,

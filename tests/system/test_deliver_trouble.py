@@ -87,7 +87,7 @@ async def test_scoring_goes_on_while_redis_is_away_and_nothing_comes_twice(kafka
         events = [(PRODUCT_ACTIVITY, one.key, one.value) for one in simulate(leads=LEADS, seed=7)]
         half = len(events) // 2
         slack.bench.publish(events[:half])
-        slack.bench.start(program=("-m", "pql_stream", "worker"))
+        slack.bench.start(command=("worker",))
         await slack.bench.wait_for(lambda: slack.has(1))
         own_redis.kill()
         slack.bench.publish(events[half:])

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from pql_stream.wire.deliveries import Delivery, decode_delivery, encode_deliver
 from pql_stream.wire.delivery_dead_letters import delivery_dead_letter_headers
 from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.records import OutRecord
+from tests import program
 
 pytestmark = pytest.mark.system
 
@@ -97,14 +97,7 @@ class Place:
 
     def run_alone(self, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """The same in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "pql_stream", "dlq", *args],
-            env={**os.environ, **self._environ(environ)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return program.run("dlq", *args, env={**os.environ, **self._environ(environ)})
 
     def _environ(self, others: dict[str, str]) -> dict[str, str]:
         return {

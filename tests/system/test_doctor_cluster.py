@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -17,6 +15,7 @@ from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import LEADS_CHANGELOG
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state
+from tests import program
 
 pytestmark = pytest.mark.system
 
@@ -34,14 +33,7 @@ def doctor(kafka, topic_prefix, tmp_path):
             "PQL_DATA_DIR": str(tmp_path),
             "PQL_HTTP_PORT": "0",
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "pql_stream", "doctor"],
-            env={**os.environ, **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = program.run("doctor", env={**os.environ, **environ})
         lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if not line.startswith(" ")]
         return done.returncode, {subject: (state, text) for state, subject, text in lines}, done.stdout
 

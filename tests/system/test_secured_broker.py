@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pql_stream.ops.brokers.local import LocalKafka
+from tests import program
+from tests.program import Program
 
 pytestmark = pytest.mark.system
 
@@ -90,15 +91,7 @@ def environ(secured_environ, tmp_path):
 
 def run(environ: dict[str, str], *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """A command, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "pql_stream", *args],
-        env=environ,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
+    return program.run(*args, env=environ, input=stdin, timeout=WAIT_S)
 
 
 def test_every_client_of_ours_logs_in(environ, tmp_path):
@@ -109,7 +102,7 @@ def test_every_client_of_ours_logs_in(environ, tmp_path):
     doctor = run(environ, "doctor")
     emitted = run(environ, "emit", "-", stdin=json.dumps(EVENT) + "\n")
     with (tmp_path / "worker.log").open("wb") as log:
-        worker = subprocess.Popen([sys.executable, "-m", "pql_stream", "worker"], env=environ, stdout=log, stderr=log)
+        worker = Program("worker", env=environ, stdout=log, stderr=log)
     try:
         until_s = time.monotonic() + WAIT_S
         while (explained := run(environ, "explain", "u1", "--json")).returncode and time.monotonic() < until_s:

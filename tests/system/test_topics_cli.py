@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -11,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations
 from pql_stream.stream.names import CO_PARTITIONED, CONTROL, TOPICS
+from tests import program
 
 pytestmark = pytest.mark.system
 
@@ -25,8 +25,7 @@ def topics(kafka, topic_prefix, make_topics):
     def run(*args: str, bootstrap: str = kafka.bootstrap, **others: str) -> subprocess.CompletedProcess[str]:
         given = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "PQL_TOPIC_PREFIX": topic_prefix, **others}
         environment = {**os.environ, **given}
-        command = [sys.executable, "-m", "pql_stream", "topics", *args]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        return program.run("topics", *args, env=environment)
 
     return run
 

@@ -11,21 +11,14 @@ from click.testing import CliRunner
 
 import pql_stream
 from pql_stream.ops.cli import COMMANDS, cli
+from tests import program
 
 EVENT = '{"event_id": "%s", "user_id": "%s", "event": "tutorial_completed", "occurred_at": "2026-01-05T10:00:00Z"}\n'
 FULL = Path("/dev/full")
 
 
 def run(*args, stdout=subprocess.PIPE, **environ):
-    return subprocess.run(
-        [sys.executable, "-m", "pql_stream", *args],
-        env={**os.environ, **environ},
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return program.run(*args, env={**os.environ, **environ}, stdout=stdout)
 
 
 def every_command():
@@ -162,7 +155,14 @@ def test_a_lead_that_the_terminal_cannot_show_is_escaped(tmp_path):
     """Where stdout takes Latin letters only, an id with others is shown all the same."""
     path = tmp_path / "events.jsonl"
     path.write_text(EVENT % ("e1", "日"), encoding="utf-8")
-    done = run("score", str(path), PYTHONIOENCODING="latin-1")
+    done = subprocess.run(
+        [sys.executable, "-m", "pql_stream", "score", path],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
     assert 0 == done.returncode
     assert "\\u65e5" in done.stdout

@@ -3,10 +3,10 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
+
+from tests import program
 
 
 @pytest.fixture
@@ -14,14 +14,8 @@ def doctor(tmp_path):
     """A function that runs doctor with exactly these settings: its code, and the findings by subject."""
 
     def run(**environ):
-        done = subprocess.run(
-            [sys.executable, "-m", "pql_stream", "doctor", "--json"],
-            env={**os.environ, "PQL_DATA_DIR": str(tmp_path / "state"), "PQL_HTTP_PORT": "0", **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        given = {"PQL_DATA_DIR": str(tmp_path / "state"), "PQL_HTTP_PORT": "0", **environ}
+        done = program.run("doctor", "--json", env={**os.environ, **given})
         return done.returncode, {finding["subject"]: finding for finding in json.loads(done.stdout)}
 
     return run

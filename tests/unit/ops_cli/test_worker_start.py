@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 from confluent_kafka import Producer
@@ -15,6 +14,7 @@ from pql_stream.replay.source import Recorded
 from pql_stream.stream.names import LEADS_CHANGELOG, TOPICS
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state
+from tests.program import Program
 
 EVENT = b'{"event_id": "e1", "user_id": "u1", "event": "tutorial_completed", "occurred_at": "2026-01-05T10:00:00Z"}'
 PARTITIONS = 2
@@ -23,8 +23,8 @@ WAIT_S = 60
 
 def start(directory, **environ):
     """A worker with its state below *directory* and exactly these settings."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pql_stream", "worker"],
+    return Program(
+        "worker",
         env={**os.environ, "PQL_DATA_DIR": str(directory / "state"), "PQL_HTTP_PORT": "0", **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,13 +1,13 @@
 """`pql-stream simulate`: what it prints, and what it says to a wrong option."""
 
 import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
 
 from pql_stream.ops.cli.simulate import command
 from pql_stream.testing.simulation import simulate
+from tests.program import Program
 
 
 def test_it_prints_the_simulated_events_as_lines():
@@ -49,8 +49,8 @@ def test_a_wrong_option_is_wrong_usage(options):
 
 def test_a_reader_that_stops_reading_gets_no_traceback():
     """As in `pql-stream simulate | head -1`: the closed pipe ends the command with 0 and silence."""
-    arguments = [sys.executable, "-m", "pql_stream", "simulate", "--leads", "500"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    arguments = ("simulate", "--leads", "500")
+    with Program(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         first = process.stdout.readline()
         process.stdout.close()
         complaint = process.stderr.read()
