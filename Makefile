@@ -20,9 +20,10 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY)
 	$(BIN)/pql-stream demo
 
-# All but the further cases of what is shown already; those are in make proof.
+# What the program does: all but the further cases of what is shown already, which are in make proof. What is shipped with
+# it, and the wheel, is in make check.
 test: $(READY)
-	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m "not proof"
+	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m "not proof" --ignore tests/deploy --ignore tests/release
 
 proof: $(READY)
 	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m proof
@@ -48,7 +49,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/deploy
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/deploy tests/release
 	$(BIN)/yamllint --strict --config-file deploy/yamllint.yaml docker-compose.yml deploy topics schemas
 	$(BIN)/hadolint deploy/container/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml

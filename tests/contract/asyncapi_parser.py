@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.offline import skip_if_offline
+from tests.offline import skip_if_offline
 
 CACHE = Path("~/.cache/pql-stream").expanduser()
 PACKAGE = Path(__file__).parent / "asyncapi_node"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from tests.contract.drafts import validator_of
 
 Schema = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ class _Comparison:
             yield from self._one(inner, outer, at)
 
     def _values(self, values: list[Any], outer: Schema, at: str) -> Iterator[str]:
-        whole = Draft202012Validator({**outer, "$defs": self._outer_root.get("$defs", {})})
+        whole = validator_of({**outer, "$defs": self._outer_root.get("$defs", {})})
         for value in values:
             if not whole.is_valid(value):
                 yield f"{at or '/'}: the value {value!r} is new"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from pql_stream.errors import InvalidEvent
 from pql_stream.ops import asyncapi
@@ -18,6 +17,7 @@ from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.rekeyed import Origin, rekeyed_headers
 from tests.contract.asyncapi_parser import parser_directory
+from tests.contract.drafts import validator_of
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "schemas" / asyncapi.FILE_NAME
@@ -29,15 +29,13 @@ def document() -> dict:
     return yaml.safe_load(FILE.read_text())
 
 
-def payload_of(document: dict, message: str) -> Draft202012Validator:
+def payload_of(document: dict, message: str):
     schemas = document["components"]["schemas"]
-    return Draft202012Validator(
-        {**document["components"]["messages"][message]["payload"], "components": {"schemas": schemas}}
-    )
+    return validator_of({**document["components"]["messages"][message]["payload"], "components": {"schemas": schemas}})
 
 
-def headers_of(document: dict, message: str) -> Draft202012Validator:
-    return Draft202012Validator(document["components"]["messages"][message]["headers"])
+def headers_of(document: dict, message: str):
+    return validator_of(document["components"]["messages"][message]["headers"])
 
 
 def test_the_document_is_that_of_the_code(tmp_path):

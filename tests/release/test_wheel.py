@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.contract.offline import skip_if_offline
+from tests.offline import skip_if_offline
 
 ROOT = Path(__file__).parents[2]
 INSTALL_S_MAX = 240

@@ -22,8 +22,8 @@ from deploy.release import (
     require_section,
     sections,
 )
-from tests.contract.offline import skip_if_offline
 from tests.contract.test_requirements import pins_of
+from tests.offline import skip_if_offline
 
 ROOT = Path(__file__).parents[2]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
