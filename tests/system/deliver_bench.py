@@ -101,6 +101,15 @@ class DeliverBench:
 
         *bootstrap*: its way to the broker, if it is not the straight one.
         """
+        with (self.directory / f"{name}.log").open("ab") as log:
+            worker = Program(
+                *command, env=self.environment_of(name, bootstrap), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.workers.append(worker)
+        return worker
+
+    def environment_of(self, name: str = "a", bootstrap: str | None = None) -> dict[str, str]:
+        """What the worker *name* is started with."""
         given = {
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap or self.bootstrap,
             "PQL_TOPIC_PREFIX": self.prefix,
@@ -111,12 +120,7 @@ class DeliverBench:
             "PQL_LOG_FORMAT": "json",
             "REDIS_URL": self.redis_url,
         }
-        with (self.directory / f"{name}.log").open("ab") as log:
-            worker = Program(
-                *command, env=os.environ | given | self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.workers.append(worker)
-        return worker
+        return os.environ | given | self.environment
 
     def log(self, name: str = "a") -> str:
         """What the workers of this *name* wrote."""
