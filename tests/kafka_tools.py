@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from pql_stream.ops.brokers.class_archive import ClassArchive
-from pql_stream.ops.brokers.jars import KAFKA_VERSION, _run_maven, fetch_jars, find_java, find_maven
+from pql_stream.ops.brokers.jars import KAFKA_VERSION, run_maven, fetch_jars, find_java, find_maven
 
 SCRIPTS = {
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
@@ -57,6 +57,6 @@ def _fetch_tools(cache: Path) -> Path:
     with (cache / "tools.lock").open("w") as lock, tempfile.TemporaryDirectory(dir=cache) as new:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not jar.exists():
-            _run_maven(find_maven(), "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={new}")
+            run_maven(find_maven(), "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={new}")
             (Path(new) / jar.name).rename(jar)
     return jar

@@ -1,4 +1,4 @@
-"""JSON Schema's validator, imported when it is asked for: that takes two seconds, and every process of a run collects."""
+"""JSON Schema's validator, imported when it is asked for: it takes two seconds, and all processes of a run collect."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _fetch(maven: str, jars: Path) -> None:
     new = Path(tempfile.mkdtemp(prefix="new-", dir=jars.parent))
     try:
         with as_file(files("pql_stream.ops.brokers").joinpath("pom.xml")) as pom:
-            _run_maven(
+            run_maven(
                 maven,
                 f"--file={pom}",
                 "dependency:copy-dependencies",
@@ -115,7 +115,13 @@ def _fetch(maven: str, jars: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)  # gone already when it was renamed
 
 
-def _run_maven(maven: str, *args: str) -> None:
+def run_maven(maven: str, *args: str) -> None:
+    """
+    Run *maven* quietly.
+
+    Raises:
+        BrokerError: it failed, or was not done in time.
+    """
     command = [maven, "--batch-mode", "--quiet", *args]
     try:
         done = subprocess.run(  # noqa: S603 - the program was found in PATH, the arguments are ours
