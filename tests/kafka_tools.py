@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from pql_stream.ops.brokers.class_archive import ClassArchive
-from pql_stream.ops.brokers.jars import KAFKA_VERSION, run_maven, fetch_jars, find_java, find_maven
+from pql_stream.ops.brokers.jars import KAFKA_VERSION, fetch_jars, find_java, find_maven, run_maven
 
 SCRIPTS = {
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
