@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -107,6 +108,15 @@ def _preload() -> None:
     assert threading.active_count() == 1, "a fork would leave threads behind"
 
 
+def _end(code: int) -> None:
+    """As the interpreter ends, without taking all that is imported apart: that is most of what a short command takes."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Serve the test process at the other end; in a new process, be `python -m pql_stream`."""
     control = socket.socket(fileno=int(sys.argv.pop()))
@@ -116,7 +126,10 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(request.env)
     sys.argv[1:] = request.arguments
-    runpy.run_module("pql_stream", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("pql_stream", run_name="__main__", alter_sys=True)
+    except SystemExit as exc:
+        _end(int(exc.code or 0))
 
 
 if __name__ == "__main__":
