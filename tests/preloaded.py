@@ -109,7 +109,7 @@ def _preload() -> None:
 
 
 def _end(code: int) -> None:
-    """As the interpreter ends, without taking all that is imported apart: that is most of what a short command takes."""
+    """As the interpreter ends, without taking apart all that is imported: most of what a short command takes."""
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
