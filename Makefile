@@ -23,7 +23,7 @@ demo: $(READY)
 # What the program does: all but the further cases of what is shown already, which are in make proof. What is shipped with
 # it, and the wheel, is in make check.
 test: $(READY)
-	$(BIN)/python -m pytest tests -n 5 --dist loadfile --no-loadscope-reorder -m "not proof" --ignore tests/deploy --ignore tests/release
+	$(BIN)/python -m pytest tests -n 6 --dist loadfile --no-loadscope-reorder -m "not proof" --ignore tests/deploy --ignore tests/release
 
 proof: $(READY)
 	$(BIN)/python -m pytest tests -n 4 --dist loadfile --no-loadscope-reorder -m proof
