@@ -39,7 +39,7 @@ from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.schemas import RECORDS, write_schemas
 from pql_stream.wire.score_changed import encode_score_changed
 from pql_stream.wire.shadow_diff import encode_shadow_diff
-from tests.contract.drafts import validator_of
+from tests.drafts import validator_of
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"

@@ -62,7 +62,7 @@ def groups_of(kafka) -> set[str]:
 
 
 def touches(kafka, group: str, topic: str) -> bool:
-    """Does a member of *group* read *topic*, or has the group committed an offset of it? Others come and go meanwhile."""
+    """Does a member of *group* read *topic*, or has the group committed an offset of it? Others come and go."""
     members = kafka.admin.describe_consumer_groups([group])[group].result().members
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in range(2)])
     committed = kafka.admin.list_consumer_group_offsets([asked])[group].result().topic_partitions

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.contract.drafts import validator_of
+from tests.drafts import validator_of
 
 Schema = Mapping[str, Any]
 

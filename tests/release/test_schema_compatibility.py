@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from pql_stream.wire.schemas import RECORDS, schema_bytes
-from tests.contract.schema_inclusion import beyond
+from tests.release.schema_inclusion import beyond
 
 RELEASED = Path(__file__).parents[2] / "schemas" / "released"
 NATIVE, CHANGED, QUALIFIED = "product-activity-native.v1.json", "score-changed.v1.json", "pql-qualified.v1.json"

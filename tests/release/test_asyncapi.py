@@ -16,8 +16,8 @@ from pql_stream.ops.topics.declarations import load_declarations
 from pql_stream.testing.simulation import DEFAULT_START_MS, simulate
 from pql_stream.wire.dead_letters import dead_letter_headers
 from pql_stream.wire.rekeyed import Origin, rekeyed_headers
-from tests.contract.asyncapi_parser import parser_directory
-from tests.contract.drafts import validator_of
+from tests.drafts import validator_of
+from tests.release.asyncapi_parser import parser_directory
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "schemas" / asyncapi.FILE_NAME
