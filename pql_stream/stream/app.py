@@ -20,6 +20,7 @@ from pql_stream.stream.changes_log import ChangesLog
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.filling import Filling
+from pql_stream.stream.garbage import Garbage
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import Meter
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, PROFILES_TABLE, Topics, prefixed
@@ -128,6 +129,7 @@ class ScoreApp(BatchApp):
         self._filling = Filling(roles, stage, InputHistory(self, topics), scorer)
         self._progress = ProgressReporter(meter, time.time)
         self.membership.watched_by(meter)
+        garbage = Garbage()
 
         async def handle(batch: RecordBatch) -> None:
             async with contacts.turn(batch.partition):
@@ -138,6 +140,7 @@ class ScoreApp(BatchApp):
                     async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
                         await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
+            garbage.handled(len(batch.records))
 
         # All inputs in one agent: batches of the same partition number share their rows, and are
         # handled one at a time.

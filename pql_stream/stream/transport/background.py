@@ -15,8 +15,8 @@ from faust.types import TP
 
 from pql_stream.stream.transport.batch import Track
 
-RECORDS_MAX = 100
-"""Of a batch. Its events are scored in a few milliseconds, and nothing else happens meanwhile."""
+RECORDS_MAX = 50
+"""Of a batch. Its events are scored in a millisecond or two, and nothing else happens meanwhile."""
 BYTES_MAX = 256 * 1024
 """Of a batch, and of a poll: live records that arrive meanwhile come with the next one."""
 RESTS = 3
