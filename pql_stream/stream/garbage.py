@@ -1,10 +1,10 @@
 """
 What is new to the garbage collector, looked through every so many records.
 
-Python looks for cycles among new containers when those that were made outnumber those that went by a threshold. A worker
-makes as many as go: the state of a lead takes the place of an older one. So the difference stays small while what is new
-piles up, and when it is looked through at last, some hundred thousand containers take a tenth of a second in which
-nothing else happens. Looked through early they cost the same, some milliseconds at a time.
+Python looks for cycles among new containers when those that were made outnumber those that went by a threshold. A
+worker makes as many as go: the state of a lead takes the place of an older one. So the difference stays small while
+what is new piles up, and when it is looked through at last, some hundred thousand containers take a tenth of a second
+in which nothing else happens. Looked through early they cost the same, some milliseconds at a time.
 """
 
 from __future__ import annotations
