@@ -53,7 +53,9 @@ class Program(subprocess.Popen[AnyStr]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # as above
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        if not select.select([self._ended], [], [], 0 if wait_flags & os.WNOHANG else None)[0]:
+        told = select.poll()  # `select` knows no file beyond number 1,023
+        told.register(self._ended, select.POLLIN)
+        if not told.poll(0 if wait_flags & os.WNOHANG else None):
             return 0, 0
         status = os.read(self._ended, _STATUS_BYTES)
         os.close(self._ended)
