@@ -36,7 +36,7 @@ MENDED_BY |= {"broker kill": {"broker start"}, "broker pause": {"broker resume"}
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", [proof(name) if name in ("broker", "held writes") else name for name in RUNS])
+@pytest.mark.parametrize("name", [name if name in ("workers", "full disks") else proof(name) for name in RUNS])
 def test_the_promise_holds_under_faults(kafka, apache_kafka, tmp_path: Path, name):
     """
     Two workers and twelve partitions under faults: nothing is missing, nothing is extra, every score is
