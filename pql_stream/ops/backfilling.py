@@ -12,9 +12,9 @@ from confluent_kafka import KafkaException, TopicPartition
 from pql_stream.core.changes import ModeName
 from pql_stream.errors import BrokerAway, InvalidEvent, PqlError
 from pql_stream.ops.emitter import Emitter
-from pql_stream.ops.group_offsets import committed_offsets, group_client
+from pql_stream.ops.group_offsets import committed_offsets
 from pql_stream.ops.topics.cluster import TopicCluster
-from pql_stream.ops.topics.reading import reading, records_of, watermarks
+from pql_stream.ops.topics.reading import committed_consumer, reading, records_of, watermarks
 from pql_stream.replay.replayer import Rejected
 from pql_stream.replay.source import Recorded
 from pql_stream.stream.metrics import PartitionId
@@ -68,7 +68,7 @@ class CommittedOffsets:
 
     def __init__(self, client_config: Mapping[str, Any], group: str, topic: str, partitions: Sequence[int]) -> None:
         self._asked = [PartitionId(topic, partition) for partition in partitions]
-        self._client = group_client(client_config, group)
+        self._client = committed_consumer(client_config, group)
 
     def committed(self) -> Mapping[int, int]:
         """

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pql_stream.errors import BrokerAway
 from pql_stream.ops.interruptible import unless_stopped
-from pql_stream.ops.topics.reading import reading, records_of, watermarks
+from pql_stream.ops.topics.reading import committed_consumer, reading, records_of, watermarks
 from pql_stream.stream.metrics import PartitionId
 
 ANSWER_S_MAX = 10.0
@@ -23,27 +23,12 @@ class GroupOffsets(NamedTuple):
     end: int
 
 
-def group_client(client_config: Mapping[str, Any], group: str) -> Consumer:
-    """
-    A client that asks about *group*, and is no member of it: it subscribes to nothing.
-
-    No AdminClient: that of librdkafka 2.16.1 now and then ends its process, by SIGABRT or SIGSEGV, when a broker dies
-    while it asks for offsets.
-    """
-    return Consumer(
-        {
-            **client_config,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "log_level": 0,
-        }
-    )
-
-
 def committed_offsets(client: Consumer, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
     """
     What the group of *client* has committed of each partition, 0 where there is nothing yet.
+
+    Asked by a consumer that never joins, and not by an AdminClient: that of librdkafka 2.16.1 now and then ends its
+    process, by SIGABRT or SIGSEGV, when a broker dies while it asks for offsets.
 
     Raises:
         KafkaException: the cluster does not say.
@@ -65,7 +50,7 @@ class GroupReader:
     def __init__(self, client_config: Mapping[str, Any], group: str, stop: asyncio.Event) -> None:
         self._client_config = client_config
         self._stop = stop
-        self._client = group_client(client_config, group)
+        self._client = committed_consumer(client_config, group)
 
     async def read(self, partitions: Collection[PartitionId]) -> dict[PartitionId, GroupOffsets]:
         """

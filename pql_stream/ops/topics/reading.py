@@ -13,6 +13,12 @@ from pql_stream.errors import BrokerAway, BrokerError
 from pql_stream.ops.topics.cluster import CONNECT_S_MAX, METADATA_POLL_S, PASSING
 
 
+def committed_consumer(client_config: Mapping[str, Any], group: str, **more: Any) -> Consumer:  # noqa: ANN401 - the client's settings
+    """A consumer of what is committed; as long as it subscribes to nothing, it is no member of *group*."""
+    ours = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed", "log_level": 0}
+    return Consumer({**client_config, **ours, **more})
+
+
 @contextmanager
 def reading(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
     """
@@ -21,16 +27,8 @@ def reading(client_config: Mapping[str, Any], topic: str) -> Iterator[Consumer]:
     Raises:
         BrokerError: the cluster is away, or does not let us read.
     """
-    consumer = Consumer(
-        {
-            **client_config,
-            "group.id": "pql-read",  # required by the client, and never joined
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "log_level": 0,
-        }
-    )
+    # The client wants a group, which is never joined.
+    consumer = committed_consumer(client_config, "pql-read", **{"enable.partition.eof": True})
     try:
         yield consumer
     except KafkaException as exc:
