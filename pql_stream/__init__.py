@@ -7,7 +7,8 @@ The facade is the pure core and the errors. Importing it imports no Faust, opens
 from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack, ModelPack, compile_pack
-from pql_stream.core.transition import LeadState, Step, advance, contributions
+from pql_stream.core.states import LeadState, Step
+from pql_stream.core.transition import advance, contributions
 from pql_stream.errors import InvalidEvent, InvalidPack, InvalidSettings, InvalidState, PqlError
 
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ from pql_stream.core.events import ProductEvent
 from pql_stream.core.lineups import Lineup
 from pql_stream.core.packs import PackId
 from pql_stream.core.shadows import SwitchCause, difference_id, folded_features, gap_between, plain, rescored
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 
 
 def slots_to_fill(lineup: Lineup, shadow: PackId) -> int:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from pql_stream.core.features import Feature, FeatureValue, Fold, compile_fold
+from pql_stream.core.features import Feature, FeatureValue, Fold
+from pql_stream.core.folds import compile_fold
 from pql_stream.core.rules import Features, Rule, RuleInput
 from pql_stream.core.scoring import CompiledRule, RuleCompiler
 from pql_stream.core.words import word

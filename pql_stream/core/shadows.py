@@ -19,17 +19,8 @@ from pql_stream.core.features import FeatureValue
 from pql_stream.core.lineups import Lineup, SharedPlan
 from pql_stream.core.packs import CompiledPack, PackId, PlacedRule
 from pql_stream.core.rules import Features
-from pql_stream.core.transition import (
-    LeadState,
-    PackState,
-    Stamped,
-    Step,
-    change_id_of,
-    moved_rules,
-    nothing_scored,
-    qualification_of,
-    scored,
-)
+from pql_stream.core.states import LeadState, PackState, Stamped, Step
+from pql_stream.core.transition import change_id_of, moved_rules, nothing_scored, qualification_of, scored
 
 
 class OldState(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 from pql_stream.core.words import word
@@ -20,6 +21,8 @@ ReaderName = Literal["id", "label", "word", "whole", "number", "amount"]
 ID_CHARS_MAX = 256
 """Of an id, or an event name, in code points, after trimming (CONTRACT.md 2)."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_CACHED_CHARS_MAX = 64
+"""Of an amount in words: longer text is read anew each time, so the cache stays small whatever producers send."""
 ABOVE_ZERO = 0.01
 """What "some, but we know no lower bound" is stored as: the smallest amount with two decimals."""
 
@@ -89,6 +92,10 @@ def read_amount(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
     """
     if value.__class__ is not str:
         return read_number(value)
+    return _banded(value) if len(value) <= _CACHED_CHARS_MAX else _read_band(value)
+
+
+def _read_band(value: str) -> Number | None:
     text = value.strip()
     if match := _UNDER.fullmatch(text):
         return ABOVE_ZERO if _amount(match[1], match[2]) else None
@@ -101,6 +108,10 @@ def read_amount(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
             low = shared  # `10-50M` is 10M-50M
         return _lower_bound(low) if low <= high else None
     return None
+
+
+_banded = lru_cache(maxsize=4096)(_read_band)
+"""Bands are few, and each is said of many leads."""
 
 
 def _amount(digits: str, unit: str) -> Decimal:

@@ -17,7 +17,7 @@ from typing import IO
 import orjson
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, Step
+from pql_stream.core.states import LeadState, Step
 from pql_stream.replay.replayer import Rejected
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.pql_qualified import encode_pql_qualified

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, Step, advance
+from pql_stream.core.states import LeadState, Step
+from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent, RejectReason
 from pql_stream.replay.source import Recorded
 from pql_stream.wire.events import decode_event

@@ -8,7 +8,7 @@ from itertools import compress, count
 from pathlib import Path
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import Step
+from pql_stream.core.states import Step
 from pql_stream.replay.checkpoint import Checkpoint
 from pql_stream.replay.cut import ALL
 from pql_stream.replay.job import Job

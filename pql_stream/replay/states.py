@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.replay.rows import Rows
 from pql_stream.wire.rows import dump_state, load_state
 

@@ -140,7 +140,7 @@ class ScoreApp(BatchApp):
                     async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
                         await pipeline.handle(batch, ahead)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
-            garbage.handled(len(batch.records))
+            garbage.handled(batch.let_go())
 
         # All inputs in one agent: batches of the same partition number share their rows, and are
         # handled one at a time.

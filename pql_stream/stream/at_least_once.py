@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from pql_stream.core.profiles import ProfileState
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Sender, outgoing
-from pql_stream.stream.scorer import Effects
 from pql_stream.wire.records import SourceBatch
 
 

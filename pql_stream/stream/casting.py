@@ -29,13 +29,13 @@ from pql_stream.core.lineups import Lineup, Roster
 from pql_stream.core.packs import PackId
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.shadows import CUTOVER_EVENT, SwitchCause, announce, unannounced
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.errors import InvalidState, StreamLost
 from pql_stream.stream.control_log import ControlLog
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.metrics import Meter
 from pql_stream.stream.published import Ahead
 from pql_stream.stream.roles import Roles
-from pql_stream.stream.scorer import Effects
 from pql_stream.wire.control import Answer, CastAnswer, CheckRequest, PackRef, ReportAnswer, SwitchRequest
 from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.pql_qualified import encode_pql_qualified

@@ -24,7 +24,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pql_stream.core.transition import LeadState, correct
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import correct
 from pql_stream.errors import StreamLost
 from pql_stream.stream.published import Ahead, LogRecord, Search, Survey, offsets_to_pass
 from pql_stream.stream.roles import Roles

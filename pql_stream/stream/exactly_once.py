@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.leads import Unstored
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox, Writer, outgoing
 from pql_stream.stream.profiles import profile_rows
-from pql_stream.stream.scorer import Effects
 from pql_stream.wire.records import SourceBatch
 
 

@@ -25,8 +25,9 @@ from pql_stream.core.lineups import Lineup
 from pql_stream.core.shadows import SwitchCause
 from pql_stream.errors import StreamLost
 from pql_stream.stream.casting import Completeness, Stage, lacking
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.roles import Roles
-from pql_stream.stream.scorer import Effects, Scorer
+from pql_stream.stream.scorer import Scorer
 from pql_stream.stream.shadow_differences import encode_differences
 from pql_stream.wire.control import FillRequest, ReportAnswer
 from pql_stream.wire.records import SourceRecord

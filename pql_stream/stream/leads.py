@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.stream.roles import Roles
 from pql_stream.wire.shared_rows import dump_lead, load_lead
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pql_stream.errors import RecordTooLarge
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.names import Topics
-from pql_stream.stream.scorer import Effects
 from pql_stream.wire.dead_letters import is_ours, stub
 from pql_stream.wire.records import OutRecord
 

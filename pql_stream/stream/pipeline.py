@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pql_stream.core.profiles import ProfileState
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
+from pql_stream.stream.effects import Counts, Effects
 from pql_stream.stream.metrics import BatchReport, BatchStage, Meter, ModeReport
 from pql_stream.stream.published import Ahead
-from pql_stream.stream.scorer import Counts, Effects, Scorer
+from pql_stream.stream.scorer import Scorer
 from pql_stream.wire.records import SourceBatch
 
 

@@ -22,7 +22,8 @@ from msgspec.structs import replace
 from pql_stream.core.changes import Mode, PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.shadows import CUTOVER_EVENT
-from pql_stream.core.transition import PackState, nothing_scored
+from pql_stream.core.states import PackState
+from pql_stream.core.transition import nothing_scored
 from pql_stream.wire.records import OutRecord
 from pql_stream.wire.score_changed import decode_score_changed
 

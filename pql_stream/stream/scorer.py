@@ -11,17 +11,19 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pql_stream.core.changes import MODES, Mode, ModeName, ScoreChange
 from pql_stream.core.events import ProductEvent
+from pql_stream.core.packs import CompiledPack
 from pql_stream.core.profiles import ProfileState, merge_profiles, said_by, says_who
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.shadows import advance_all
-from pql_stream.core.transition import LeadState, Step, advance, follow
+from pql_stream.core.states import LeadState, Step
+from pql_stream.core.transition import advance, follow
 from pql_stream.errors import InvalidEvent
-from pql_stream.stream.metrics import PackTier, Rejection, RejectStage, ShadowNote
+from pql_stream.stream.effects import Counts, Effects
+from pql_stream.stream.metrics import PackTier, Rejection, RejectStage
 from pql_stream.stream.modes import Modes
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
@@ -39,51 +41,6 @@ _NOBODY: Mapping[str, Ahead] = {}
 
 _FORWARDED_BYTES_MAX = 2_500_000
 """What surely fits, uncompressed and with our headers, into the 3 MiB of the re-keyed topic."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of a batch's records of one mode. *timestamps_ms* has the Kafka timestamp of each accepted event."""
-
-    accepted: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[Rejection] = field(default_factory=Counter)
-    rekeyed: int = 0
-    skipped: int = 0
-    changed: Counter[PackTier] = field(default_factory=Counter)
-    qualified: Counter[PackTier] = field(default_factory=Counter)
-    shadows: Counter[ShadowNote] = field(default_factory=Counter)
-    leads_evaluated: int = 0
-    timestamps_ms: Sequence[int] = ()
-
-    @property
-    def records(self) -> int:
-        """All of them."""
-        return len(self.timestamps_ms) + self.rejected.total() + self.rekeyed + self.skipped
-
-
-@dataclass(slots=True)
-class Effects:
-    """
-    What a batch does. Everything but *states* and *profiles* is sent, and acknowledged, before those are stored.
-
-    *rekeyed* is by partition; *differences* are those of shadow packs. *states* has the leads that the batch changed,
-    *profiles* those of whose contact data it says something new. *counts* has all that was read, by its mode. *bugs*
-    has the traceback of each record that our own code failed on, for the log. *caught_up* has the leads whose rows now
-    know everything that is published of them. *skew_ms* is the last event's Kafka timestamp less the time that the
-    event itself names: a sample, for one an event would cost more than it tells.
-    """
-
-    changes: list[OutRecord] = field(default_factory=list)
-    qualifications: list[OutRecord] = field(default_factory=list)
-    differences: list[OutRecord] = field(default_factory=list)
-    dead_letters: list[OutRecord] = field(default_factory=list)
-    rekeyed: dict[int, list[OutRecord]] = field(default_factory=dict)
-    states: dict[str, LeadState] = field(default_factory=dict)
-    profiles: dict[str, ProfileState] = field(default_factory=dict)
-    counts: dict[ModeName, Counts] = field(default_factory=lambda: {mode: Counts() for mode in MODES})
-    bugs: list[str] = field(default_factory=list)
-    caught_up: set[str] = field(default_factory=set)
-    skew_ms: int | None = None
 
 
 T = TypeVar("T")
@@ -108,7 +65,8 @@ class _Seen:
     """
     The accepted events of a batch whose records are all of *mode*; None: then *each* has the mode and lead of each.
 
-    They are counted at the end of a batch: one by one it would cost as much as to decode them.
+    They are counted at the end of a batch: one by one it would cost as much as to decode them. So are the changes that
+    they made: *tiers* has the places of those that they led to.
     """
 
     def __init__(self, mode: ModeName | None) -> None:
@@ -116,9 +74,12 @@ class _Seen:
         self.names: list[str] = []
         self.timestamps_ms: list[int] = []
         self.each: list[tuple[ModeName, str]] = []
+        self.tiers: dict[ModeName, list[int]] = {mode: [] for mode in MODES}
 
-    def count_into(self, counts: Mapping[ModeName, Counts], leads: int) -> None:
-        """Count them; they are of so many *leads*."""
+    def count_into(self, counts: Mapping[ModeName, Counts], leads: int, pack: CompiledPack) -> None:
+        """Count them; they are of so many *leads*, and changes are those of *pack*."""
+        for told, places in self.tiers.items():
+            counts[told].changed = Counter({_pack_tier(pack, place): n for place, n in Counter(places).items()})
         if self.mode is not None:
             _count(counts[self.mode], self.names, self.timestamps_ms, leads)
             return
@@ -126,6 +87,10 @@ class _Seen:
             at = [i for i, (its_mode, _) in enumerate(self.each) if its_mode == mode]
             leads = len({self.each[i][1] for i in at} - {CANARY_LEAD_ID})
             _count(counts[mode], [self.names[i] for i in at], [self.timestamps_ms[i] for i in at], leads)
+
+
+def _pack_tier(pack: CompiledPack, place: int) -> PackTier:
+    return PackTier(pack.tiers[place].name, pack.name, pack.version)
 
 
 def _count(counts: Counts, names: Sequence[str], timestamps_ms: Sequence[int], leads: int) -> None:
@@ -189,7 +154,7 @@ class Scorer:
                 # Who has one pack has no differences.
                 if step.change is not None or step.differences:
                     how = self._modes.telling(mode, event, timestamp_ms, record.headers)
-                    step = self._told(step, lead_id, how, ahead, effects)
+                    step = self._told(step, how, ahead, effects, seen)
             except InvalidEvent as exc:
                 self._reject(batch, record, exc, "score", effects)
             except Exception:  # noqa: BLE001 - a bug of ours must cost one record, not the stream (DESIGN.md 4)
@@ -203,7 +168,7 @@ class Scorer:
                 if mode is None:
                     seen.each.append((self._modes.of_event(event, timestamp_ms), lead_id))
         effects.skew_ms = _skew_ms(timestamp_ms, event)
-        seen.count_into(effects.counts, leads=len(after) - (CANARY_LEAD_ID in after))
+        seen.count_into(effects.counts, len(after) - (CANARY_LEAD_ID in after), pack)
         effects.states = {lead_id: state for lead_id, state in after.items() if state is not before[lead_id]}
         return effects
 
@@ -228,34 +193,21 @@ class Scorer:
             else:
                 yield record, timestamp_ms, event
 
-    def _told(self, step: Step, lead_id: str, mode: Mode, ahead: Mapping[str, Ahead], effects: Effects) -> Step:
+    def _told(self, step: Step, mode: Mode, ahead: Mapping[str, Ahead], effects: Effects, seen: _Seen) -> Step:
         """Put the outputs of *step* into *effects*, all of them, or none when one cannot be encoded; as it is told."""
+        lead_id = (step.change or step.differences[0]).lead_id
         differences = encode_differences(step.differences, mode.name) if step.differences else ()
         if step.change is not None:
             if lead_id in ahead:
                 step = self._catch_up(step, step.change, ahead[lead_id], effects)
-            self._tell(step, lead_id, mode, effects)
+            place = _tell(step, lead_id, mode, effects)
+            if lead_id != CANARY_LEAD_ID:  # nobody's score
+                seen.tiers[mode.name].append(place)
         if differences:
             effects.differences += differences
             if lead_id != CANARY_LEAD_ID:
                 effects.counts[mode.name].shadows.update(notes_of(step.differences))
         return step
-
-    def _tell(self, step: Step, lead_id: str, mode: Mode, effects: Effects) -> None:
-        """The change of *step*, and the qualification that goes with it; both, or none when one cannot be encoded."""
-        change, qualification = step.change, step.qualification
-        assert change is not None  # noqa: S101 - the caller has looked
-        key, counts = lead_id.encode(), effects.counts[mode.name]
-        told = OutRecord(key, encode_score_changed(change, mode))
-        if qualification is not None:
-            effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification, mode)))
-        effects.changes.append(told)
-        if lead_id == CANARY_LEAD_ID:
-            return  # nobody's score
-        pack = change.pack
-        counts.changed[PackTier(change.tier_after, pack.name, pack.version)] += 1
-        if qualification is not None:
-            counts.qualified[PackTier(qualification.tier, pack.name, pack.version)] += 1
 
     def _catch_up(self, step: Step, change: ScoreChange, published: Ahead, effects: Effects) -> Step:
         """*step* as it is where its *change* says again what is published; else what follows that."""
@@ -314,6 +266,24 @@ class Scorer:
         # Without the exception's own text: it may quote the record, and so somebody's e-mail address.
         effects.bugs.append("".join(traceback.format_tb(trace)) + (kind.__name__ if kind else ""))
         self._reject(batch, record, InvalidEvent("internal_error"), stage, effects)
+
+
+def _tell(step: Step, lead_id: str, mode: Mode, effects: Effects) -> int:
+    """
+    The change of *step*, and the qualification that goes with it; both, or none when one cannot be encoded.
+
+    Returns the place of the tier that it leads to.
+    """
+    change, qualification = step.change, step.qualification
+    assert change is not None  # noqa: S101 - the caller has looked
+    key, pack = lead_id.encode(), change.pack
+    told = OutRecord(key, encode_score_changed(change, mode))
+    if qualification is not None:
+        effects.qualifications.append(OutRecord(key, encode_pql_qualified(qualification, mode)))
+        if lead_id != CANARY_LEAD_ID:
+            effects.counts[mode.name].qualified[PackTier(qualification.tier, pack.name, pack.version)] += 1
+    effects.changes.append(told)
+    return pack.tier_place(sum(change.points))
 
 
 def _skew_ms(timestamp_ms: int, event: ProductEvent | None) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, contributions
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import contributions
 from pql_stream.wire.numbers import decimal, rfc3339
 from pql_stream.wire.score_changed import groups_fields, moved_by_fields
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from pql_stream.wire.headers import Headers
 
@@ -39,8 +41,8 @@ def header_bytes(headers: Headers) -> int:
     return sum(len(name) + len(content or b"") for name, content in headers)
 
 
-class OutRecord(NamedTuple):
-    """A record to be sent; *value* None is a tombstone."""
+class OutRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to be sent; *value* None is a tombstone. A Struct, for there is one for each change."""
 
     key: bytes | None
     value: bytes | None

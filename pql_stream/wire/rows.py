@@ -31,7 +31,7 @@ import msgspec
 from pql_stream.core.changes import EventRef
 from pql_stream.core.features import FeatureKind, FeatureValue
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, PackState, Stamped
+from pql_stream.core.states import LeadState, PackState, Stamped
 from pql_stream.core.values import Number
 from pql_stream.errors import InvalidState
 

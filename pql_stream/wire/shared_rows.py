@@ -19,7 +19,7 @@ from pql_stream.core.changes import EventRef
 from pql_stream.core.lineups import FEATURE_ID_BYTES, Lineup, Roster, feature_id
 from pql_stream.core.packs import CompiledPack, PackId
 from pql_stream.core.shadows import OldState, adopt
-from pql_stream.core.transition import LeadState, PackState
+from pql_stream.core.states import LeadState, PackState
 from pql_stream.errors import InvalidState
 from pql_stream.wire.rows import (
     DECODE_ERRORS,

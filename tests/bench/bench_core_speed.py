@@ -20,7 +20,8 @@ import pytest
 
 from pql_stream.core.changes import ScoreChange
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.testing.builders import JAN_5_MS
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.numbers import rfc3339

@@ -26,7 +26,8 @@ import rocksdict
 from faust.stores.rocksdb import RocksDBOptions
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.stream.transport.stores import ROCKSDB_OPTIONS
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack

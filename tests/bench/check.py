@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.stream.names import Topics
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack

@@ -12,7 +12,8 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.ops.brokers.redis import EmbeddedRedis
 from pql_stream.ops.topics.cluster import TopicCluster
 from pql_stream.ops.topics.declarations import load_declarations

@@ -15,7 +15,8 @@ import orjson
 from confluent_kafka import Producer
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.rows import dump_state

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.core.transition import Step
+from pql_stream.core.states import Step
 from pql_stream.errors import InvalidEvent
 from pql_stream.replay.replayer import Rejected, Replayer
 from pql_stream.replay.sources.files import Files

@@ -9,7 +9,7 @@ import orjson
 from msgspec.structs import replace
 
 from pql_stream.core.packs import CompiledPack, PackId, compile_pack
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.errors import PqlError
 from pql_stream.ops.changelog import Newest, newest_row
 from pql_stream.ops.cli.plain import plain

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.routes import Route
-from pql_stream.core.transition import LeadState, PackState, Step, advance
+from pql_stream.core.states import LeadState, PackState, Step
+from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent, RejectReason
 from pql_stream.replay.replayer import Rejected
 from pql_stream.replay.source import Recorded

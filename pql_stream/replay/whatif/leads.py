@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pql_stream.core.packs import CompiledPack, Tier
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.replay.whatif.comparing import Comparison, Pair
 from pql_stream.replay.whatif.verdicts import Judge, Standing, Verdict
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from pql_stream.core.routes import CANARY_LEAD_ID, RecordKind, Route
-from pql_stream.core.transition import Step
+from pql_stream.core.states import Step
 from pql_stream.wire.deliveries import fields_of
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.score_changed import encode_score_changed

@@ -52,6 +52,16 @@ class RecordBatch(ConsumerMessage):
         self.state = "taken"
         return True
 
+    def let_go(self) -> int:
+        """
+        Nobody looks at the records any more; how many they were.
+
+        Faust keeps the last batch of each partition until the next one comes, and nothing else of it is of any size.
+        """
+        count = len(self.records)
+        self.records = ()
+        return count
+
     def give_back(self) -> None:
         """
         Nothing more is done to the batch, and it is not done: whoever has the partition next reads it again.

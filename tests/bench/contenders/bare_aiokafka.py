@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.wire.rows import dump_state
 from tests.bench.contenders.job import COMMIT_EVERY_S, FETCH_WAIT_MS, EventScorer, Job, job_of_command_line
 

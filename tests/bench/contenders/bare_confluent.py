@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.wire.rows import dump_state
 from tests.bench.contenders.job import (
     COMMIT_EVERY_S,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.wire.events import decode_event
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.pql_qualified import encode_pql_qualified

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.wire.rows import dump_state, load_state
 from tests.bench.contenders.job import COMMIT_EVERY_S, EventScorer, Job, job_of_command_line
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pql_stream.core.features import MEMBER_BYTES, NO_MEMBERS, Feature, _added, _places, compile_fold
+from pql_stream.core.features import MEMBER_BYTES, NO_MEMBERS, Feature
+from pql_stream.core.folds import _added, _places, compile_fold
 from pql_stream.core.values import INT64_MAX
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from tests.unit.core.every_kind import DAY_MS, source

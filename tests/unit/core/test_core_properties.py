@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pql_stream.core.features import FeatureKind
 from pql_stream.core.pack_checks import pack_problems
 from pql_stream.core.rules import Rule
-from pql_stream.core.transition import LeadState, PackState, advance
+from pql_stream.core.states import LeadState, PackState
+from pql_stream.core.transition import advance
 from pql_stream.wire.rows import dump_state
 from tests.unit.core.every_kind import EVERY_KIND, event_lists, every_kind
 

@@ -6,7 +6,8 @@ import pytest
 
 from pql_stream.core.changes import EventRef, PublishedChange
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import Step, advance, correct, follow
+from pql_stream.core.states import Step
+from pql_stream.core.transition import advance, correct, follow
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from tests.unit.core.every_kind import every_kind
 

@@ -22,7 +22,8 @@ from pql_stream.core.shadows import (
     plain,
     unannounced,
 )
-from pql_stream.core.transition import LeadState, PackState, advance
+from pql_stream.core.states import LeadState, PackState
+from pql_stream.core.transition import advance
 from pql_stream.testing.builders import product_event
 from tests.unit.core.every_kind import EVERY_KIND, FEATURES, event_lists
 from tests.unit.core.shadow_packs import OTHER, OTHER_2

@@ -6,7 +6,8 @@ import pytest
 
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.core.transition import LeadState, advance, reasons
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance, reasons
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from pql_stream.wire.packs import load_pack, shipped_packs
 

@@ -12,7 +12,7 @@ from published_world import TOPICS, Batch, Contacts, Crash, World
 
 from pql_stream.core.lineups import Roster
 from pql_stream.core.packs import PackId
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.casting import Casting, Stage
 from pql_stream.stream.changes_log import ChangesLog

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState
+from pql_stream.core.states import LeadState
 from pql_stream.errors import StreamLost
 from pql_stream.stream.at_least_once import AtLeastOnce
 from pql_stream.stream.changes_log import ChangesLog

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from pql_stream.core.packs import compile_pack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidState
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.roles import Roles

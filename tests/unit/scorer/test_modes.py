@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.stream.effects import Effects
 from pql_stream.stream.modes import Modes
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
 from pql_stream.stream.roles import Roles
-from pql_stream.stream.scorer import Effects, Scorer
+from pql_stream.stream.scorer import Scorer
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json, product_event
 from pql_stream.wire.headers import ANNOUNCE
 from pql_stream.wire.packs import load_pack

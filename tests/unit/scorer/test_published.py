@@ -8,7 +8,8 @@ import pytest
 from published_world import PACK, TOPICS, Logged
 
 from pql_stream.core.changes import EventRef, PublishedChange, ScoreChange
-from pql_stream.core.transition import LeadState, PackState, advance
+from pql_stream.core.states import LeadState, PackState
+from pql_stream.core.transition import advance
 from pql_stream.stream.published import Ahead, Search, Survey, offsets_to_pass
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from pql_stream.wire.score_changed import decode_score_changed, encode_score_changed
@@ -138,7 +139,9 @@ def test_what_came_after_the_late_change_is_written_again():
     made = search(ROWS[4], ONE[1], [ONE[3], ONE[4]], [ONE[1], ONE[2]])
 
     assert made.is_over()
-    assert log(ONE[2], ONE[3], ONE[4]) == [Logged(n, *record[:2]) for n, record in enumerate(made.repeats())]
+    assert log(ONE[2], ONE[3], ONE[4]) == [
+        Logged(n, record.key, record.value) for n, record in enumerate(made.repeats())
+    ]
     assert {} == made.lost()
 
 

@@ -229,3 +229,12 @@ def test_a_batch_that_is_given_back_is_neither_done_nor_waited_for():
     assert of.to_commit() is None
     assert of.next_batch(2, 1_000_000, 7) is None
     assert ["done"] == woken
+
+
+def test_records_that_nobody_looks_at_any_more_are_let_go():
+    """Faust keeps the batch itself until the next one comes."""
+    of, _ = track(held=2)
+    batch = next_batch(of)
+
+    assert 2 == batch.let_go()
+    assert [] == list(batch.records)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, EventRef, Mode, PublishedChange, ScoreChange
 from pql_stream.core.packs import CompiledPack, compile_pack
-from pql_stream.core.transition import Step, advance
+from pql_stream.core.states import Step
+from pql_stream.core.transition import advance
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from pql_stream.wire import score_changed
 from pql_stream.wire.lead_scores import lead_score_fields

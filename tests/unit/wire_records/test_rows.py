@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.transition import LeadState, advance
+from pql_stream.core.states import LeadState
+from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidState
 from pql_stream.testing.builders import product_event
 from pql_stream.wire.rows import dump_state, load_state, row_identity
