@@ -55,8 +55,8 @@ def advance(state: LeadState | None, event: ProductEvent, pack: CompiledPack) ->
     if (
         features is state.features
         and account is state.account
-        and first is state.first_seen_at_ms
-        and last is state.last_seen_at_ms
+        and first == state.first_seen_at_ms
+        and last == state.last_seen_at_ms
         and state.__class__ is LeadState  # else its row is of other packs (`core.shadows.Adopted`)
     ):
         return Step(state, None, None)
