@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import rocksdict
@@ -19,6 +20,7 @@ from yarl import URL
 
 from pql_stream.errors import StoreError
 from pql_stream.stream.transport.changelog import Row
+from pql_stream.wire.records import SourceRecord
 
 # Faust's own default for the block cache is 2 GiB a partition.
 ROCKSDB_OPTIONS: Mapping[str, int] = {"block_cache_size": 32 << 20, "write_buffer_size": 16 << 20}
@@ -26,16 +28,18 @@ ROCKSDB_OPTIONS: Mapping[str, int] = {"block_cache_size": 32 << 20, "write_buffe
 # Numbers of files at level 0, of one write buffer each: when they are compacted, when writes are slowed down for it,
 # and when they wait. RocksDB's own keep reads quick. While a partition is loaded nobody reads it, and each row that is
 # compacted in between is compacted again: so rarely, but not never, as every file is open.
-_SETTLED: Mapping[str, str] = {
+_SETTLED = {
     "level0_file_num_compaction_trigger": "4",
     "level0_slowdown_writes_trigger": "20",
     "level0_stop_writes_trigger": "36",
 }
-_LOADING: Mapping[str, str] = {
+_LOADING = {
     "level0_file_num_compaction_trigger": "32",
     "level0_slowdown_writes_trigger": "64",
     "level0_stop_writes_trigger": "96",
 }
+# Level 0, which is soon compacted, and all others.
+_COMPRESSION = {"compression_per_level": "kNoCompression:kSnappyCompression"}
 
 
 class MemoryStore(memory.Store[Any, Any]):
@@ -73,7 +77,21 @@ class MemoryStore(memory.Store[Any, Any]):
                 stored[key] = value
         self._offsets[partition] = offset
 
-    load_many = put_many
+    def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
+        """Store what *records* of the changelog say, and its *offset*; one without a value deletes."""
+        stored = self._rows.get(partition)
+        if stored is None:
+            return  # as above
+        for record in records:
+            key, value = record.key, record.value
+            # A compacted topic takes no record without a key. An empty value is no row of ours.
+            if key is None:
+                continue
+            if value:
+                stored[key] = value
+            else:
+                stored.pop(key, None)
+        self._offsets[partition] = offset
 
     def settle(self, partition: int) -> None:
         """Nothing is left to be done."""
@@ -101,13 +119,13 @@ class MemoryStore(memory.Store[Any, Any]):
 
 
 class _RocksOptions(rocksdb.RocksDBOptions):
-    """Faust's, but what is soon to be compacted is not compressed before."""
+    """Faust's, and ours that can be changed while a database is open."""
 
-    def as_options(self) -> rocksdict.Options:
-        options: rocksdict.Options = super().as_options()
-        # Level 0, and all others.
-        options.set_compression_per_level([rocksdict.DBCompressionType.none(), rocksdict.DBCompressionType.snappy()])
-        return options
+    def open(self, path: Path, *, read_only: bool = False) -> rocksdict.Rdict:
+        """Open it as a settled one. A database that is there keeps what it had, also when it was killed in between."""
+        database: rocksdict.Rdict = super().open(path, read_only=read_only)
+        database.set_options({**_SETTLED, **_COMPRESSION})
+        return database
 
 
 class RocksStore(rocksdb.Store):
@@ -179,22 +197,42 @@ class RocksStore(rocksdb.Store):
             StoreError: the disk is full, or fails; nothing of it is stored.
         """
         self.settle(partition)
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(self.offset_key, str(offset).encode())
         with self._disk():
-            self._db_for_partition(partition).write(self._batch(rows, offset))
+            self._db_for_partition(partition).write(batch)
 
-    def load_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
+    def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
         """
-        Store *rows* (None deletes) of the changelog and their *offset*, in one step that `settle` makes durable.
+        Store what *records* of the changelog say, and its *offset*, in one step that `settle` makes durable.
+
+        One without a value deletes.
 
         Raises:
             StoreError: the disk is full, or fails; nothing of it is stored.
         """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        put = batch.put
+        for record in records:
+            key, value = record.key, record.value
+            if key is None:
+                continue
+            if value:
+                put(key, value)
+            else:
+                batch.delete(key)
+        put(self.offset_key, str(offset).encode())
         with self._disk():
             database = self._db_for_partition(partition)
             if partition not in self._loading:
                 database.set_options(_LOADING)
                 self._loading.add(partition)
-            database.write(self._batch(rows, offset), self._unlogged)
+            database.write(batch, self._unlogged)
 
     def settle(self, partition: int) -> None:
         """
@@ -209,17 +247,6 @@ class RocksStore(rocksdb.Store):
                 database.flush()
                 database.set_options(_SETTLED)
             self._loading.discard(partition)
-
-    def _batch(self, rows: Sequence[Row], offset: int) -> rocksdict.WriteBatch:
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        put = batch.put
-        for key, value in rows:
-            if value is None:
-                batch.delete(key)
-            else:
-                put(key, value)
-        put(self.offset_key, str(offset).encode())
-        return batch
 
     async def on_rebalance(
         self,

@@ -235,18 +235,17 @@ class BatchTable(Table[bytes, bytes]):
             # What came after our recovery began is a zombie's: not state, but the first thing to repair.
             offset = highwater
             records = [record for record in records if record.offset <= highwater]
-        # A compacted topic takes no record without a key. An empty value is no row of ours.
-        rows = [(record.key, record.value or None) for record in records if record.key is not None]
-        store = self._local
         if batch.tp in internals.recovery_of(self.app).active_tps:
-            store.load_many(batch.partition, rows, offset)
+            self._local.load_many(batch.partition, records, offset)
         else:
-            store.put_many(batch.partition, rows, offset)
+            # Behind an owner there is no end to settle at.
+            rows = [(record.key, record.value or None) for record in records if record.key is not None]
+            self._local.put_many(batch.partition, rows, offset)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """What was read is in the stores: make it last before anything is written behind it."""
         try:
-            for tp in active_tps:
+            for tp in list(active_tps):
                 self._local.settle(tp.partition)
                 await asyncio.sleep(0)
         except PqlError as exc:
