@@ -109,6 +109,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "persisted_offset",
         "revoke_partitions",
     ),
+    "faust.stores.rocksdb:RocksDBOptions": ("open",),
     "faust.app.base:App": (
         "_on_partitions_assigned",
         "_on_partitions_revoked",
@@ -224,7 +225,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "standby_offsets",
     ),
     "faust.tables.manager:TableManager": ("_recovery", "changelog_topics"),
-    "faust.stores.rocksdb:Store": ("offset_key",),
+    "faust.stores.rocksdb:Store": ("offset_key", "rocksdb_options"),
     "faust.app.base:App": ("rebalancing",),
     "faust.types.app:AppT": ("consumer_generation_id", "in_recovery"),
     "mode.services:Service": ("_crash", "_crashed", "_stopped"),

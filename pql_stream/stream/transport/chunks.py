@@ -40,6 +40,8 @@ class PartitionChunks(PartitionRecords):  # type: ignore[misc]  # aiokafka ships
 
     def __init__(self, fetched: PartitionRecords) -> None:
         self.__dict__.update(vars(fetched))
+        # It refers to its iterator, which refers to it: both, and all bytes of the fetch, would wait for the collector.
+        vars(fetched).clear()
         self._records_iterator = self._unpack_records()
 
     def _unpack_records(self) -> Iterator[Chunk]:

@@ -20,7 +20,7 @@ meanwhile), and stays out of the group for ever after one failed join. The rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError, RecordTooLargeError
@@ -29,10 +29,10 @@ from faust.types import TP
 from mode import Service, ServiceT
 
 from pql_stream.errors import StreamLost
-from pql_stream.stream.transport import background, internals
+from pql_stream.stream.transport import background, internals, recovering
 from pql_stream.stream.transport.batch import RecordBatch, Track
 from pql_stream.stream.transport.ending import end_process
-from pql_stream.stream.transport.thread import ConsumerThread, PollResult
+from pql_stream.stream.transport.thread import ConsumerThread, PollResult, RebalanceListener
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.watchdog import watch_progress
 
@@ -43,22 +43,6 @@ _POLL_S = 0.25
 _IDLE_S = 0.05
 _POLL_ERRORS_MAX = 50
 _THREAD_CALL_S = 30.0
-
-
-class RebalanceListener(driver.ConsumerRebalanceListener):
-    """Takes every position away in the moment the group begins to join, in the consumer's thread."""
-
-    _thread: ConsumerThread
-
-    def on_partitions_revoked(self, revoked: Iterable[Any]) -> Awaitable[None]:
-        """Before anything else awaits: no poll under way may count from here."""
-        self._thread.unposition()
-        return super().on_partitions_revoked(revoked)
-
-    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """A poll between the two calls could have begun with the old positions."""
-        self._thread.unposition()
-        await super().on_partitions_assigned(assigned)
 
 
 class Consumer(driver.Consumer):
@@ -258,7 +242,7 @@ class Consumer(driver.Consumer):
         if not self._is_changelog_topic(tp.topic):
             # Without a lease the agent could do nothing with it: after a broker was away, wait for a heartbeat.
             return self._ready and self.app.lease.left_s() > 0.0
-        return self._ready or (self.app.in_recovery and tp in internals.recovery_of(self.app).active_tps)
+        return self._ready or recovering.is_recovering(self.app, tp)
 
     def _track(self, tp: TP, seek: int) -> Track:
         track = self._tracks.get(tp)
@@ -368,7 +352,7 @@ class Consumer(driver.Consumer):
         if self._thread.positioned.get(tp) != track.seek:
             track.hold.clear()
             return False
-        if self._is_changelog_topic(tp.topic) and not self._taken_over(track):
+        if self._is_changelog_topic(tp.topic) and not recovering.taken_over(self.app, track):
             return False
         batch = track.next_batch(*self._batch_max(tp), self.app.consumer_generation_id)
         if batch is None:
@@ -377,13 +361,6 @@ class Consumer(driver.Consumer):
             track.take_back(batch)
             return False
         return True
-
-    def _taken_over(self, track: Track) -> bool:
-        """Recovery has taken the batch of this changelog that went out before, if one did."""
-        batch = track.batch
-        if batch is not None and internals.recovered_offset(self.app, track.tp) >= batch.offset:
-            track.release()
-        return track.batch is None
 
     async def _send(self, batch: RecordBatch) -> bool:
         """Give *batch* to Faust's conductor; False when the flow stopped first."""
@@ -395,23 +372,14 @@ class Consumer(driver.Consumer):
         return True
 
     async def _pass_gaps(self) -> None:
-        """
-        Tell Recovery where a changelog ends when its last offsets carry no record (compacted, or a
-        transaction's marker).
-
-        It waits for a record at the last offset, and none would come.
-        """
+        """Tell Recovery which changelogs have no more records."""
         for tp in list(internals.recovery_of(self.app).active_tps):
             track = self._tracks.get(tp)
-            if track is None or track.position is None or track.hold or not self._may_pass(tp):
+            if track is None or not self._may_pass(tp) or self._thread.positioned.get(tp) != track.seek:
                 continue
-            if not self._taken_over(track) or self._thread.positioned.get(tp) != track.seek:
-                continue
-            end = track.position - 1
-            if end > internals.recovered_offset(self.app, tp):
-                track.batch = RecordBatch(tp, [], end, self.app.consumer_generation_id, track)
-                if not await self._send(track.batch):
-                    track.release()
+            end = recovering.end_of(self.app, track)
+            if end is not None and not await self._send(end):
+                track.release()
 
     @Service.task
     async def _watch_progress(self) -> None:

@@ -22,7 +22,8 @@ Overridden, in `driver`, `thread`, `topics`, `table`, `stores` and `chunks`:
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,
 `subscribe` of the consumer and `apply_changelog_batch`, `on_changelog_event`, `on_recovery_completed`,
-`on_rebalance`, `persisted_offset` of tables and stores and `stop` of the thread are overridden too.
+`on_rebalance`, `persisted_offset` of tables and stores, `open` of `rocksdb_options` and `stop` of the
+thread are overridden too.
 
 Read or called:
 

@@ -1,12 +1,15 @@
 """
 Local stores of a batch table: rows of bytes by key and partition, with the changelog's offset. Memory, or
 RocksDB.
+
+What a recovery reads is loaded (`load_many`), and settled when it is over; what is ours is put (`put_many`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import rocksdict
@@ -17,9 +20,26 @@ from yarl import URL
 
 from pql_stream.errors import StoreError
 from pql_stream.stream.transport.changelog import Row
+from pql_stream.wire.records import SourceRecord
 
 # Faust's own default for the block cache is 2 GiB a partition.
 ROCKSDB_OPTIONS: Mapping[str, int] = {"block_cache_size": 32 << 20, "write_buffer_size": 16 << 20}
+
+# Numbers of files at level 0, of one write buffer each: when they are compacted, when writes are slowed down for it,
+# and when they wait. RocksDB's own keep reads quick. While a partition is loaded nobody reads it, and each row that is
+# compacted in between is compacted again: so rarely, but not never, as every file is open.
+_SETTLED = {
+    "level0_file_num_compaction_trigger": "4",
+    "level0_slowdown_writes_trigger": "20",
+    "level0_stop_writes_trigger": "36",
+}
+_LOADING = {
+    "level0_file_num_compaction_trigger": "32",
+    "level0_slowdown_writes_trigger": "64",
+    "level0_stop_writes_trigger": "96",
+}
+# Level 0, which is soon compacted, and all others.
+_COMPRESSION = {"compression_per_level": "kNoCompression:kSnappyCompression"}
 
 
 class MemoryStore(memory.Store[Any, Any]):
@@ -57,6 +77,25 @@ class MemoryStore(memory.Store[Any, Any]):
                 stored[key] = value
         self._offsets[partition] = offset
 
+    def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
+        """Store what *records* of the changelog say, and its *offset*; one without a value deletes."""
+        stored = self._rows.get(partition)
+        if stored is None:
+            return  # as above
+        for record in records:
+            key, value = record.key, record.value
+            # A compacted topic takes no record without a key. An empty value is no row of ours.
+            if key is None:
+                continue
+            if value:
+                stored[key] = value
+            else:
+                stored.pop(key, None)
+        self._offsets[partition] = offset
+
+    def settle(self, partition: int) -> None:
+        """Nothing is left to be done."""
+
     def persisted_offset(self, tp: TP) -> int:
         """The last offset of the changelog that is applied, -1 for none: see `RocksStore.persisted_offset`."""
         return self._offsets.get(tp.partition, -1)
@@ -79,8 +118,24 @@ class MemoryStore(memory.Store[Any, Any]):
                 self._rows.setdefault(tp.partition, {})
 
 
+class _RocksOptions(rocksdb.RocksDBOptions):
+    """Faust's, and ours that can be changed while a database is open."""
+
+    def open(self, path: Path, *, read_only: bool = False) -> rocksdict.Rdict:
+        """Open it as a settled one. A database that is there keeps what it had, also when it was killed in between."""
+        database: rocksdict.Rdict = super().open(path, read_only=read_only)
+        database.set_options({**_SETTLED, **_COMPRESSION})
+        return database
+
+
 class RocksStore(rocksdb.Store):
-    """One RocksDB a partition, in the app's table directory; rows and offset go in by one write batch."""
+    """
+    One RocksDB a partition, in the app's table directory; rows and offset go in by one write batch.
+
+    RocksDB's own log holds what is put until it is in a file. What is loaded is on the cluster, and does without: a
+    crash takes the rows that are in no file yet, and with them their offset, from which on they are read again. The
+    log must not go on behind such rows, so they are settled first.
+    """
 
     # The empty key: ids are never empty, and any other name could be somebody's id.
     offset_key = b""
@@ -96,6 +151,10 @@ class RocksStore(rocksdb.Store):
     ) -> None:
         # Faust takes keys out of the dict it is given, so it gets one of its own.
         super().__init__(url, app, table, options={**ROCKSDB_OPTIONS, **(options or {})}, driver="rocksdict", **kwargs)
+        self.rocksdb_options = _RocksOptions(**(self.options or {}), use_rocksdict=True)
+        self._loading: set[int] = set()
+        self._unlogged = rocksdict.WriteOptions()
+        self._unlogged.disable_wal = True  # type: ignore[assignment,method-assign]  # a property, which the stub does not say
 
     def persisted_offset(self, tp: TP) -> int:
         """
@@ -137,6 +196,7 @@ class RocksStore(rocksdb.Store):
         Raises:
             StoreError: the disk is full, or fails; nothing of it is stored.
         """
+        self.settle(partition)
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows:
             if value is None:
@@ -146,6 +206,47 @@ class RocksStore(rocksdb.Store):
         batch.put(self.offset_key, str(offset).encode())
         with self._disk():
             self._db_for_partition(partition).write(batch)
+
+    def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
+        """
+        Store what *records* of the changelog say, and its *offset*, in one step that `settle` makes durable.
+
+        One without a value deletes.
+
+        Raises:
+            StoreError: the disk is full, or fails; nothing of it is stored.
+        """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        put = batch.put
+        for record in records:
+            key, value = record.key, record.value
+            if key is None:
+                continue
+            if value:
+                put(key, value)
+            else:
+                batch.delete(key)
+        put(self.offset_key, str(offset).encode())
+        with self._disk():
+            database = self._db_for_partition(partition)
+            if partition not in self._loading:
+                database.set_options(_LOADING)
+                self._loading.add(partition)
+            database.write(batch, self._unlogged)
+
+    def settle(self, partition: int) -> None:
+        """
+        Make durable what was loaded into *partition*, if anything was.
+
+        Raises:
+            StoreError: the disk is full, or fails.
+        """
+        if partition in self._loading:
+            with self._disk():
+                database = self._db_for_partition(partition)
+                database.flush()
+                database.set_options(_SETTLED)
+            self._loading.discard(partition)
 
     async def on_rebalance(
         self,
@@ -160,6 +261,8 @@ class RocksStore(rocksdb.Store):
         Raises:
             StoreError: one cannot be opened.
         """
+        topics = self.table.changelog_topic.topics
+        self._loading -= {tp.partition for tp in revoked if tp.topic in topics}
         with self._disk():
             await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 

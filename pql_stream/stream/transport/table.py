@@ -14,14 +14,15 @@ from faust.types import TP, EventT, StoreT
 from mode import Service
 from yarl import URL
 
+from pql_stream.errors import PqlError
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.batch import RecordBatch
-from pql_stream.stream.transport.changelog import ChangelogWriter, Foreign, Row, Rows
+from pql_stream.stream.transport.changelog import ChangelogWriter, Foreign, Row
 from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.erasures import Erasures
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.reading import Isolation, read_range
-from pql_stream.stream.transport.stores import STORES
+from pql_stream.stream.transport.stores import STORES, MemoryStore, RocksStore
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
 from pql_stream.wire.headers import REPAIR
@@ -67,11 +68,11 @@ class BatchTable(Table[bytes, bytes]):
             **options,
         )
         self.topic = topic
-        self.erasures = Erasures(self, lambda: cast("Rows", self.data)) if erasable else None
+        self.erasures = Erasures(self, lambda: self._local) if erasable else None
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.writer = ChangelogWriter(
             self,
-            lambda: cast("Rows", self.data),
+            lambda: self._local,
             app.lease.confirm,
         )
 
@@ -81,17 +82,21 @@ class BatchTable(Table[bytes, bytes]):
     # --- rows
 
     @property
+    def _local(self) -> MemoryStore | RocksStore:
+        return cast("MemoryStore | RocksStore", self.data)
+
+    @property
     def term(self) -> int:
         """Grows whenever partitions were dealt anew: what was read in an earlier term may not be true any more."""
         return self.writer.term
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The rows of *keys* that are there."""
-        return cast("Rows", self.data).get_many(partition, keys)
+        return self._local.get_many(partition, keys)
 
     def keys_of(self, partition: int) -> Iterator[bytes]:
         """The keys of all rows of *partition* that are there now."""
-        return cast("Rows", self.data).keys_of(partition)
+        return self._local.keys_of(partition)
 
     def turn(self, partition: int) -> AbstractAsyncContextManager[None]:
         """
@@ -130,7 +135,7 @@ class BatchTable(Table[bytes, bytes]):
         transaction.when_committed(lambda: self._committed(partition, list(written.items()), last))
 
     def _committed(self, partition: int, rows: Sequence[Row], last: int) -> None:
-        cast("Rows", self.data).put_many(partition, rows, last)
+        self._local.put_many(partition, rows, last)
         if self.erasures is not None:
             self.erasures.committed(partition, last)
 
@@ -230,9 +235,24 @@ class BatchTable(Table[bytes, bytes]):
             # What came after our recovery began is a zombie's: not state, but the first thing to repair.
             offset = highwater
             records = [record for record in records if record.offset <= highwater]
-        # A compacted topic takes no record without a key. An empty value is no row of ours.
-        rows = [(record.key, record.value or None) for record in records if record.key is not None]
-        cast("Rows", self.data).put_many(batch.partition, rows, offset)
+        if batch.tp in internals.recovery_of(self.app).active_tps:
+            self._local.load_many(batch.partition, records, offset)
+        else:
+            # Behind an owner there is no end to settle at.
+            rows = [(record.key, record.value or None) for record in records if record.key is not None]
+            self._local.put_many(batch.partition, rows, offset)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """What was read is in the stores: make it last before anything is written behind it."""
+        try:
+            for tp in list(active_tps):
+                self._local.settle(tp.partition)
+                await asyncio.sleep(0)
+        except PqlError as exc:
+            # Recovery does not look at what its callbacks raise.
+            await end_process(self.app, exc)
+            raise
+        await super().on_recovery_completed(active_tps, standby_tps)
 
     async def on_changelog_event(self, event: EventT[Any]) -> None:  # noqa: ARG002  # Faust's signature
         """Recovery took a batch over: the next one may come."""

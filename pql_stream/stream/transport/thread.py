@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +53,22 @@ class Sought(NamedTuple):
     seek: int
     committed: Mapping[TP, int | None]
     notes: Mapping[TP, str]
+
+
+class RebalanceListener(driver.ConsumerRebalanceListener):
+    """Takes every position away in the moment the group begins to join, in the consumer's thread."""
+
+    _thread: ConsumerThread
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> Awaitable[None]:
+        """Before anything else awaits: no poll under way may count from here."""
+        self._thread.unposition()
+        return super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """A poll between the two calls could have begun with the old positions."""
+        self._thread.unposition()
+        await super().on_partitions_assigned(assigned)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
@@ -49,6 +52,19 @@ def fetched(raw: bytes, *, at: int = 0, aborted=(), isolation: int = READ_UNCOMM
 
 def told(records) -> list[tuple]:
     return [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
+
+
+def test_a_fetch_goes_with_its_last_record():
+    """The bytes that aiokafka fetched do not wait for the garbage collector."""
+    records = fetched(kafka_batch(0, b"a", b"b"))
+    there = weakref.ref(records)
+    gc.disable()
+    try:
+        list(PartitionChunks(records))
+        del records
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_small_batches_come_in_one_chunk_with_their_size():
