@@ -33,8 +33,9 @@ def points(events: int) -> tuple[Point, ...]:
     made = [
         *(Point(load=base, partitions=partitions) for partitions in (1, 4, 12)),
         *(Point(load=base, partitions=12, workers=workers) for workers in (1, 2)),
-        *(Point(load=_load(events, leads=leads)) for leads in (10_000, 100_000, 1_000_000)),
         *(Point(load=_load(events, event_bytes=size)) for size in (100, 300, 1_000, 3_000, 10_000)),
+        # Last, as a million leads take longer than all else: who has not the time can end it there.
+        *(Point(load=_load(events, leads=leads)) for leads in (10_000, 100_000, 1_000_000)),
     ]
     return tuple(dict.fromkeys(made))
 

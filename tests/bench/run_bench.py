@@ -93,7 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     available = _available(plan.contenders, results)
     with tempfile.TemporaryDirectory(prefix="pql-bench-") as directory, Session.opened(Path(directory)) as session:
         results.about["cores"] = session.cores.sentence()
-        _run(session, plan, available, results)
+        try:
+            _run(session, plan, available, results)
+        except KeyboardInterrupt:
+            say("interrupted; what was measured until then:")
+            _concluded(results, options, core_is_fine=core_is_fine)
+            raise
     return _concluded(results, options, core_is_fine=core_is_fine)
 
 
