@@ -153,30 +153,22 @@ def _flag(_feature: Feature, _source: Source) -> Fold:
     return fold
 
 
-def _maximum(_feature: Feature, source: Source) -> Fold:
-    readers = _readers(source)
+def _extreme(choose: Callable[[FeatureValue, FeatureValue], FeatureValue]) -> Callable[[Feature, Source], Fold]:
+    """*choose* is `max` or `min`: of equal ones both keep the first, which is the one that is there."""
 
-    def fold(value: FeatureValue, event: ProductEvent) -> FeatureValue:
-        for name, read in readers:
-            given = event.properties.get(name)
-            if given is not None and (number := read(given)) is not None:
-                return number if value is None or number > value else value
-        return value
+    def compiled(_feature: Feature, source: Source) -> Fold:
+        readers = _readers(source)
 
-    return fold
+        def fold(value: FeatureValue, event: ProductEvent) -> FeatureValue:
+            for name, read in readers:
+                given = event.properties.get(name)
+                if given is not None and (number := read(given)) is not None:
+                    return number if value is None else choose(value, number)
+            return value
 
+        return fold
 
-def _minimum(_feature: Feature, source: Source) -> Fold:
-    readers = _readers(source)
-
-    def fold(value: FeatureValue, event: ProductEvent) -> FeatureValue:
-        for name, read in readers:
-            given = event.properties.get(name)
-            if given is not None and (number := read(given)) is not None:
-                return number if value is None or number < value else value
-        return value
-
-    return fold
+    return compiled
 
 
 _FOLDS: dict[FeatureKind, Callable[[Feature, Source], Fold]] = {
@@ -186,6 +178,6 @@ _FOLDS: dict[FeatureKind, Callable[[Feature, Source], Fold]] = {
     "latest_time": _latest_time,
     "latest": _latest,
     "flag": _flag,
-    "maximum": _maximum,
-    "minimum": _minimum,
+    "maximum": _extreme(max),
+    "minimum": _extreme(min),
 }

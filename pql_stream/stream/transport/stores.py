@@ -7,7 +7,7 @@ What a recovery reads is loaded (`load_many`), and settled when it is over; what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ _LOADING = {
 _COMPRESSION = {"compression_per_level": "kNoCompression:kSnappyCompression"}
 
 
+def rows_of(records: Iterable[SourceRecord]) -> Iterator[Row]:
+    """What *records* of a changelog say. It takes none without a key, and an empty value is no row of ours."""
+    return ((record.key, record.value or None) for record in records if record.key is not None)
+
+
 class MemoryStore(memory.Store[Any, Any]):
     """
     A dict a partition, for the partitions that are assigned.
@@ -64,7 +69,7 @@ class MemoryStore(memory.Store[Any, Any]):
         """The keys of all rows that are there now."""
         return iter(list(self._rows.get(partition, {})))
 
-    def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
+    def put_many(self, partition: int, rows: Iterable[Row], offset: int) -> None:
         """Store *rows* (None deletes) and the changelog's *offset*."""
         stored = self._rows.get(partition)
         if stored is None:
@@ -79,19 +84,7 @@ class MemoryStore(memory.Store[Any, Any]):
 
     def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
         """Store what *records* of the changelog say, and its *offset*; one without a value deletes."""
-        stored = self._rows.get(partition)
-        if stored is None:
-            return  # as above
-        for record in records:
-            key, value = record.key, record.value
-            # A compacted topic takes no record without a key. An empty value is no row of ours.
-            if key is None:
-                continue
-            if value:
-                stored[key] = value
-            else:
-                stored.pop(key, None)
-        self._offsets[partition] = offset
+        self.put_many(partition, rows_of(records), offset)
 
     def settle(self, partition: int) -> None:
         """Nothing is left to be done."""
@@ -189,7 +182,7 @@ class RocksStore(rocksdb.Store):
         with self._disk():
             yield from (key for key in self._db_for_partition(partition).keys() if key != self.offset_key)  # noqa: SIM118 - no dict
 
-    def put_many(self, partition: int, rows: Sequence[Row], offset: int) -> None:
+    def put_many(self, partition: int, rows: Iterable[Row], offset: int) -> None:
         """
         Store *rows* (None deletes) and the changelog's *offset*, in one step.
 
@@ -197,15 +190,20 @@ class RocksStore(rocksdb.Store):
             StoreError: the disk is full, or fails; nothing of it is stored.
         """
         self.settle(partition)
+        batch = self._batch(rows, offset)
+        with self._disk():
+            self._db_for_partition(partition).write(batch)
+
+    def _batch(self, rows: Iterable[Row], offset: int) -> rocksdict.WriteBatch:
         batch = rocksdict.WriteBatch(raw_mode=True)
+        put = batch.put
         for key, value in rows:
             if value is None:
                 batch.delete(key)
             else:
-                batch.put(key, value)
-        batch.put(self.offset_key, str(offset).encode())
-        with self._disk():
-            self._db_for_partition(partition).write(batch)
+                put(key, value)
+        put(self.offset_key, str(offset).encode())
+        return batch
 
     def load_many(self, partition: int, records: Iterable[SourceRecord], offset: int) -> None:
         """
@@ -216,17 +214,7 @@ class RocksStore(rocksdb.Store):
         Raises:
             StoreError: the disk is full, or fails; nothing of it is stored.
         """
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        put = batch.put
-        for record in records:
-            key, value = record.key, record.value
-            if key is None:
-                continue
-            if value:
-                put(key, value)
-            else:
-                batch.delete(key)
-        put(self.offset_key, str(offset).encode())
+        batch = self._batch(rows_of(records), offset)
         with self._disk():
             database = self._db_for_partition(partition)
             if partition not in self._loading:

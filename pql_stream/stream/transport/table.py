@@ -22,7 +22,7 @@ from pql_stream.stream.transport.ending import end_process
 from pql_stream.stream.transport.erasures import Erasures
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.reading import Isolation, read_range
-from pql_stream.stream.transport.stores import STORES, MemoryStore, RocksStore
+from pql_stream.stream.transport.stores import STORES, MemoryStore, RocksStore, rows_of
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
 from pql_stream.wire.headers import REPAIR
@@ -239,8 +239,7 @@ class BatchTable(Table[bytes, bytes]):
             self._local.load_many(batch.partition, records, offset)
         else:
             # Behind an owner there is no end to settle at.
-            rows = [(record.key, record.value or None) for record in records if record.key is not None]
-            self._local.put_many(batch.partition, rows, offset)
+            self._local.put_many(batch.partition, rows_of(records), offset)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """What was read is in the stores: make it last before anything is written behind it."""
