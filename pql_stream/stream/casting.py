@@ -82,8 +82,12 @@ class Rows(Protocol):
 class Leads(Protocol):
     """The states of leads."""
 
-    def of(self, partition: int) -> Callable[[str], LeadState | None]:
-        """A function that gives the stored state of a lead of *partition*; good while no batch is handled."""
+    def of(self, partition: int, expected: Iterable[bytes | None]) -> Callable[[str], LeadState | None]:
+        """
+        A function that gives the stored state of a lead of *partition*; good while no batch is handled.
+
+        *expected* are keys of leads that will be asked for, about in this order.
+        """
 
     def forget(self, partition: int) -> None:
         """Read the rows of *partition* anew."""

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -73,8 +73,12 @@ class Writer(Protocol):
 class States(Protocol):
     """The states of leads."""
 
-    def of(self, partition: int) -> Callable[[str], LeadState | None]:
-        """A function that gives the stored state of a lead of *partition*; good while no batch is handled."""
+    def of(self, partition: int, expected: Iterable[bytes | None]) -> Callable[[str], LeadState | None]:
+        """
+        A function that gives the stored state of a lead of *partition*; good while no batch is handled.
+
+        *expected* are keys of leads that will be asked for, about in this order.
+        """
 
     async def store(self, partition: int, states: Mapping[str, LeadState]) -> None:
         """Make *states* durable; returns when their changelog is acknowledged."""
@@ -302,7 +306,7 @@ class ChangesLog:
             part.unread = True
 
     def _states(self, partition: int, keys: Collection[bytes]) -> dict[bytes, LeadState]:
-        known = self._leads.of(partition)
+        known = self._leads.of(partition, keys)
         # A key that is no text is nobody's; no record under it counts.
         found = {key: known(key.decode(errors="replace")) for key in keys}
         return {key: state for key, state in found.items() if state is not None}

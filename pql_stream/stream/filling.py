@@ -151,7 +151,8 @@ class Filling:
 
     async def _fold(self, part: Part, lineup: Lineup, slots: int) -> None:
         async with self._turn(part.partition, lineup):
-            known, effects = self._stage.leads.of(part.partition), Effects()
+            keys = (record.key for record in part.records)
+            known, effects = self._stage.leads.of(part.partition, keys), Effects()
             for _, _, event in self._scorer.decoded(part, Effects()):
                 # A lead without a row is not here, or nothing of it was missed yet.
                 before = effects.states.get(event.lead_id) or known(event.lead_id)
@@ -171,7 +172,7 @@ class Filling:
         keys = self._stage.rows.keys_of(partition)
         while some := list(islice(keys, _ROWS)):
             async with self._turn(partition, lineup):
-                known, effects = self._stage.leads.of(partition), Effects()
+                known, effects = self._stage.leads.of(partition, some), Effects()
                 for key in some:
                     lead_id = key.decode()
                     before = known(lead_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from pql_stream.core.states import LeadState
@@ -11,6 +13,9 @@ from pql_stream.stream.roles import Roles
 from pql_stream.wire.shared_rows import dump_lead, load_lead
 
 _Generation = defaultdict[int, dict[str, LeadState]]
+
+_LOOK_AHEAD = 256
+"""Keys that are looked at when a row is missing: of so many rows one costs half of what it costs alone."""
 
 
 class Rows(Protocol):
@@ -25,6 +30,35 @@ class Rows(Protocol):
 
     async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Store *items*; returns when their changelog is acknowledged."""
+
+
+class _RowsAhead:
+    """The rows of a batch: where one is missing, those of the keys that are *expected* next are read with it."""
+
+    def __init__(
+        self,
+        get_many: Callable[[Iterable[bytes]], Mapping[bytes, bytes]],
+        expected: Iterable[bytes | None],
+        is_kept: Callable[[str], bool],
+    ) -> None:
+        self._get_many = get_many
+        self._expected = iter(expected)
+        self._is_kept = is_kept
+        self._read: dict[bytes, bytes | None] = {}
+
+    def take(self, key: bytes) -> bytes | None:
+        """The row of *key*, if it has one. Nobody asks for it again: what it says is kept."""
+        if key not in self._read:
+            # A key that is no text, or empty, is no lead's.
+            some = [
+                other
+                for other in islice(self._expected, _LOOK_AHEAD)
+                if other and not (other in self._read or self._is_kept(other.decode(errors="replace")))
+            ]
+            wanted = dict.fromkeys((key, *some))
+            found = self._get_many(wanted)
+            self._read.update((one, found.get(one)) for one in wanted)
+        return self._read.pop(key)
 
 
 class Unstored(NamedTuple):
@@ -52,21 +86,24 @@ class Leads:
         self._young: _Generation = defaultdict(dict)
         self._old: _Generation = defaultdict(dict)
 
-    def of(self, partition: int) -> Callable[[str], LeadState | None]:
+    def of(self, partition: int, expected: Iterable[bytes | None] = ()) -> Callable[[str], LeadState | None]:
         """
         A function that gives the stored state of a lead of *partition*; good for one batch.
 
-        It raises `InvalidState` for a row that cannot be continued from.
+        *expected* are keys of leads that will be asked for, about in this order; others may be asked for, too. It
+        raises `InvalidState` for a row that cannot be continued from.
         """
         self._age()
         young, old = self._young[partition], self._old[partition]
-        get_many, lineup = self._rows.get_many, self._roles.of(partition)
+        rows = _RowsAhead(
+            partial(self._rows.get_many, partition), expected, lambda lead_id: lead_id in young or lead_id in old
+        )
+        lineup = self._roles.of(partition)
 
         def known(lead_id: str) -> LeadState | None:
             state = young.get(lead_id) or old.get(lead_id)
             if state is None:
-                key = lead_id.encode()
-                row = get_many(partition, (key,)).get(key)
+                row = rows.take(lead_id.encode())
                 if row is None:
                     return None
                 state = load_lead(row, lineup)

@@ -8,7 +8,7 @@ No Faust and no client library here: where records go and states lie comes in as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +24,12 @@ from pql_stream.wire.records import SourceBatch
 class States(Protocol):
     """The states of leads."""
 
-    def of(self, partition: int) -> Callable[[str], LeadState | None]:
-        """A function that gives the stored state of a lead of *partition*; good for one batch."""
+    def of(self, partition: int, expected: Iterable[bytes | None]) -> Callable[[str], LeadState | None]:
+        """
+        A function that gives the stored state of a lead of *partition*; good for one batch.
+
+        *expected* are keys of leads that will be asked for, about in this order; others may be asked for, too.
+        """
 
 
 class Contacts(Protocol):
@@ -85,7 +89,9 @@ class Pipeline:
         started_at_s = ports.clock()
         published = ahead if ahead is not None else {}
         partition = batch.partition
-        effects = self._scorer.score(batch, ports.leads.of(partition), published, ports.contacts.of(partition))
+        # Most producers write a record under the id of its lead.
+        known = ports.leads.of(partition, (record.key for record in batch.records))
+        effects = self._scorer.score(batch, known, published, ports.contacts.of(partition))
         scored_at_s = ports.clock()
         seconds: dict[BatchStage, float] = {
             "score": scored_at_s - started_at_s,

@@ -27,12 +27,14 @@ class Table:
         self.term = 1
         self.rows: dict[tuple[int, bytes], bytes] = {}
         self.asked: list[bytes] = []
+        self.looks = 0
         self.acknowledged = asyncio.Event()
         self.acknowledged.set()
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         wanted = list(keys)
         self.asked += wanted
+        self.looks += 1
         return {key: self.rows[partition, key] for key in wanted if (partition, key) in self.rows}
 
     async def write_many(self, partition: int, items: Sequence[tuple[bytes, bytes | None]]) -> None:
@@ -70,6 +72,27 @@ async def test_a_row_is_read_once(table):
 
     assert [state(), state(), None] == [leads.of(0)("u1"), leads.of(0)("u1"), leads.of(0)("u2")]
     assert [b"u1", b"u2"] == table.asked
+
+
+async def test_rows_of_a_batch_are_read_together(table):
+    """What is expected next is read with a row that is missing, each once, but not what is known already."""
+    table.rows |= {(0, b"u%d" % number): dump_state(state(), PACK) for number in range(1_000)}
+    leads = Leads(table, Roles.alone(PACK), 2_000)
+    await leads.store(0, {"u7": state(2)})
+    ids = [number % 1_000 for number in range(2_000)]
+    known = leads.of(0, [b"u%d" % number for number in ids])
+
+    assert [state(2 if number == 7 else 1) for number in ids] == [known(f"u{number}") for number in ids]
+    assert [b"u%d" % number for number in range(1_000) if number != 7] == table.asked
+    assert 4 == table.looks
+
+
+async def test_what_is_expected_may_be_wrong(table):
+    """Records without a key, under a key that is no text, or of another lead than their key says."""
+    table.rows |= {(0, b"u1"): dump_state(state(1), PACK), (0, b"u2"): dump_state(state(2), PACK)}
+    known = Leads(table, Roles.alone(PACK), 10).of(0, [None, b"\xff", b"u3", b"u2"])
+
+    assert [state(1), None, state(2), None] == [known("u1"), known("u4"), known("u2"), known("u3")]
 
 
 async def test_partitions_do_not_share_their_leads(table):
