@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError, RecordTooLargeError
@@ -160,8 +162,12 @@ class Consumer(driver.Consumer):
         self.app.giving_way.clear()
         self._sought = True
 
+    @cached_property
+    def _changelog_topics(self) -> frozenset[str]:
+        return frozenset(table.topic for table in self.app.batch_tables())
+
     def _is_changelog_topic(self, topic: str) -> bool:
-        return topic in self.app.tables.changelog_topics
+        return topic in self._changelog_topics
 
     async def wait_empty(self) -> None:
         """
@@ -186,7 +192,8 @@ class Consumer(driver.Consumer):
                 why = f"the group wants its partitions back, and {self._settings.revoke_timeout_s:.0f} s were too short"
                 await end_process(self.app, StreamLost("a batch was not done in time for the hand-over", why=why))
                 break
-            await self._nap(0.2)
+            self._wake.clear()
+            await self._rest(0.2)
 
     def _ready_for_repair(self) -> bool:
         return self._sought and not self.app.crashed and self.app.lease.left_s() > 0.0
@@ -200,12 +207,11 @@ class Consumer(driver.Consumer):
             # a crash here.
             self.log.warning("the changelogs were not checked before the hand-over: %r", exc)
 
-    async def _nap(self, seconds: float) -> None:
-        """Wait to be woken up, at most *seconds*."""
-        self._wake.clear()
-        waiter = asyncio.ensure_future(self._wake.wait())
-        await asyncio.wait({waiter}, timeout=seconds)
-        waiter.cancel()
+    async def _rest(self, seconds: float) -> None:
+        """Wait until somebody has called `wake`, at most *seconds*."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     # --- commit
 
@@ -293,14 +299,7 @@ class Consumer(driver.Consumer):
         if not moved and self.app.in_recovery:
             await self._pass_gaps()
         self._fetch()
-        waiters: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._wake.wait())}
-        wake = next(iter(waiters))
-        if self._poll is not None:
-            waiters.add(self._poll)
-        try:
-            await asyncio.wait(waiters, timeout=_IDLE_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            wake.cancel()
+        await self._rest(_IDLE_S)
         if self._poll is not None and self._poll.done():
             await self._receive(self._poll)
 
@@ -320,6 +319,7 @@ class Consumer(driver.Consumer):
             self._polling = frozenset(wanted)
             call = self._thread.call_thread(self._thread.poll, wanted, _POLL_S, bytes_max)
             self._poll = asyncio.ensure_future(call)
+            self._poll.add_done_callback(lambda _: self.wake())
 
     async def _receive(self, poll: asyncio.Future[PollResult]) -> None:
         self._poll = None
