@@ -69,7 +69,7 @@ class Sink(Protocol):
         """One attempt at *items*, at most `traits.batch_max`: an outcome for each, in their order."""
 
     async def check(self) -> Outcome:
-        """A harmless call that shows whether the credentials are good."""
+        """A harmless call that shows whether the credentials are good; where it cannot, `Delivered.detail` says so."""
 
     async def close(self) -> None:
         """Let go of connections."""

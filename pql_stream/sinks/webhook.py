@@ -116,16 +116,14 @@ class WebhookSink:
         return [await self._deliver_one(item) for item in items]
 
     async def check(self) -> Outcome:
-        """
-        Ask with OPTIONS, which no receiver takes for a message: any answer shows that the endpoint can be reached.
-
-        Nothing less than a message would show whether the receiver has our secret.
-        """
+        """Ask with OPTIONS, which no receiver takes for a message: any answer shows that it can be reached."""
         try:
             answer = await self._http.request("OPTIONS", self._endpoint.url, headers={})
         except (NotSent, NoAnswer) as exc:
             return outcome_of_failure(exc)
-        return Refused("gone", "status 410") if answer.status == 410 else Delivered()
+        if answer.status == 410:
+            return Refused("gone", "status 410")
+        return Delivered(detail="whether it has our secret only a message shows")
 
     async def close(self) -> None:
         """As `Sink` says."""

@@ -89,8 +89,8 @@ def set_up_sinks(sinks: Sequence[OpenSink]) -> list[SinkSetUp]:
 def check_of(sink: str, outcome: Outcome) -> SinkCheck:
     """*outcome* in words for an operator."""
     match outcome:
-        case Delivered():
-            return SinkCheck(sink, ok=True, text="it answers, and the credentials are good")
+        case Delivered(detail=unseen):
+            return SinkCheck(sink, ok=True, text=f"it answers; {unseen or 'the credentials are good'}")
         case Later(reason, _, _, detail):
             return SinkCheck(sink, ok=False, text=_told(reason, detail), what_to_do=_TO_DO[reason])
         case Refused("not_found", detail):

@@ -7,7 +7,8 @@ from pql_stream.errors import LedgerAway
 from pql_stream.ops.delivery.checks import check_of, with_disabled
 
 OUTCOMES = {
-    "fine": (Delivered(), True, "it answers, and the credentials are good", ""),
+    "fine": (Delivered(), True, "it answers; the credentials are good", ""),
+    "seen in part": (Delivered(detail="no more is known"), True, "it answers; no more is known", ""),
     "bad credentials": (Later("unauthorised", detail="status 401"), False, "unauthorised: status 401", "credentials"),
     "away": (Later("not_connected"), False, "not connected", "firewall"),
     "down": (Later("unavailable", detail="status 503"), False, "unavailable: status 503", "is up"),

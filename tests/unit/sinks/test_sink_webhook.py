@@ -258,7 +258,7 @@ def test_the_endpoint_is_the_whole_url_and_does_not_show_it():
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(405, CIMultiDict(), b""), Delivered()),
+        (Answer(405, CIMultiDict(), b""), Delivered(detail="whether it has our secret only a message shows")),
         (Answer(410, CIMultiDict(), b""), Refused("gone", "status 410")),
         (NotSent("x"), Later("not_connected", "sink", None, "x")),
         (NoAnswer("x"), Unknown("x")),
