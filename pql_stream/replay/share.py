@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import compress, count, starmap
 from pathlib import Path
 
+from pql_stream.core.collector import GC_THRESHOLD
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.states import Step
 from pql_stream.replay.checkpoint import Checkpoint
@@ -25,8 +26,6 @@ GoesOn = Callable[[int, int], bool]
 _RECORDS_PER_STATE_MIN = 4
 """A checkpoint writes every state that changed: with so many records to each, it costs a small part of the scoring."""
 _SCORES_PER_LOOK = 10_000
-_GC_THRESHOLD = 50_000, 20, 50
-"""As of a worker: events make no cycles, and at Python's own pace looking for some takes a fifth of the time."""
 
 
 class Stopped(Exception):
@@ -174,7 +173,7 @@ def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn, board: B
     """
     replay = ShareReplay(job, share, directory, board or Board(memoryview(bytearray(BOARD_BYTES))))
     thresholds = gc.get_threshold()
-    gc.set_threshold(*_GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD)
     try:
         return replay.run(goes_on)
     finally:
