@@ -1,7 +1,7 @@
 """
 Which process scores which lead. Every process reads everything, and each record is one process's own.
 
-To find out whose a record is takes a sixth of the time that scoring it does, and it is the same for every process. So
+To find out whose a record is takes a tenth of the time that scoring it does, and it is the same for every process. So
 one finds it out for a chunk, and tells the others on a board in shared memory. Nobody waits for that: who finds nothing
 there, or nothing whole, looks for itself. What is on the board is a function of the records, so it does not matter who
 wrote it, or when.
