@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pql_stream.replay.source import Recorded, Source
+from pql_stream.replay.source import Recorded, Records, Source
 
 Tell = Callable[[int, int], None]
 """Told of the bytes and the records that are read so far."""
@@ -21,7 +21,7 @@ def records_with_progress(source: Source) -> Iterator[Recorded]:
         yield from records
 
 
-def chunks_with_progress(source: Source) -> Iterator[list[Recorded]]:
+def chunks_with_progress(source: Source) -> Iterator[Records]:
     """As `records_with_progress`, chunk by chunk."""
     source.check()
     with progress_of(source) as tell:

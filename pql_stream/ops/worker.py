@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 import pql_stream
+from pql_stream.core.collector import GC_THRESHOLD
 from pql_stream.core.lineups import Roster
 from pql_stream.errors import InvalidSettings
 from pql_stream.ops.canary import check_pack
@@ -28,15 +29,6 @@ from pql_stream.ops.watching import WatchedApp, unwatch, watch
 
 if TYPE_CHECKING:
     from pql_stream.stream.transport import BatchApp
-
-GC_THRESHOLD = 50_000, 20, 50
-"""
-Containers that may be made, less those that went, before the collector looks for cycles; then its older generations.
-
-A batch makes tens of thousands of containers and frees them at its end, none of them in a cycle. With Python's 700
-the collector ran hundreds of times a batch and took a third of the worker's time. The price: cycles, which
-exceptions and tasks leave, lie about for longer.
-"""
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.states import LeadState, Step
 from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent, RejectReason
-from pql_stream.replay.source import Recorded
+from pql_stream.replay.source import Fields, Recorded
 from pql_stream.wire.events import decode_event
 
 
@@ -67,22 +67,21 @@ class Replayer:
         """Take in one record; what it did, or why it is refused."""
         return next(self.outcomes((record,)))
 
-    def outcomes(self, records: Iterable[Recorded]) -> Iterator[Step | Rejected]:
+    def outcomes(self, records: Iterable[Fields]) -> Iterator[Step | Rejected]:
         """Take in *records* one by one, as they are asked for; of each what it did, or why it is refused."""
         # `decode` and `advance` in one, and in one loop: most records come this way, and three calls to each of them
         # are a twentieth of what it takes.
         states, pack = self.states, self.pack
-        for record in records:
-            topic, partition, offset, value, timestamp_ms, headers = record
+        for topic, partition, offset, value, timestamp_ms, headers in records:
             outcome: Step | Rejected
             try:
                 event = decode_event(value, topic, partition, offset, timestamp_ms=timestamp_ms, headers=headers)
                 lead_id = event.lead_id
                 outcome = advance(states[lead_id], event, pack)
             except InvalidEvent as exc:
-                outcome = Rejected.of(record, exc)
+                outcome = Rejected.of(Recorded(topic, partition, offset, value, timestamp_ms, headers), exc)
             except Exception as exc:  # noqa: BLE001 - a bug of ours costs one line, here as in the stream (DESIGN.md 4)
-                outcome = Rejected.for_bug(record, exc)
+                outcome = Rejected.for_bug(Recorded(topic, partition, offset, value, timestamp_ms, headers), exc)
             else:
                 states[lead_id] = outcome.state
             yield outcome

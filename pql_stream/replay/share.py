@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress, count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress, count, starmap
 from pathlib import Path
 
+from pql_stream.core.collector import GC_THRESHOLD
 from pql_stream.core.packs import compile_pack
 from pql_stream.core.states import Step
 from pql_stream.replay.checkpoint import Checkpoint
@@ -15,8 +16,8 @@ from pql_stream.replay.job import Job
 from pql_stream.replay.parts import Parts
 from pql_stream.replay.replayer import Rejected, Replayer, decode
 from pql_stream.replay.rows import Rows
-from pql_stream.replay.shares import BOARD_BYTES, Board, Share, candidates, is_told, marked
-from pql_stream.replay.source import Chunk, Position, Recorded
+from pql_stream.replay.shares import BOARD_BYTES, IS_UNTOLD, UNTOLD, Board, Share, candidates, marked
+from pql_stream.replay.source import Chunk, Fields, Position, Recorded, Records
 from pql_stream.replay.states import States
 
 GoesOn = Callable[[int, int], bool]
@@ -25,8 +26,6 @@ GoesOn = Callable[[int, int], bool]
 _RECORDS_PER_STATE_MIN = 4
 """A checkpoint writes every state that changed: with so many records to each, it costs a small part of the scoring."""
 _SCORES_PER_LOOK = 10_000
-_GC_THRESHOLD = 50_000, 20, 50
-"""As of a worker: events make no cycles, and at Python's own pace looking for some takes a fifth of the time."""
 
 
 class Stopped(Exception):
@@ -56,7 +55,7 @@ class ShareReplay:
         self._parts.cut(self._done.lengths, self._done.counts)
         self._position: Position | None = self._done.position
         self._chunks, self._records, self._left_out = self._done.chunks, self._done.records, self._done.left_out
-        self._outcomes: Callable[[Sequence[Recorded]], Iterator[Step | Rejected | None]] = (
+        self._outcomes: Callable[[Iterable[Fields]], Iterator[Step | Rejected | None]] = (
             self._replayer.outcomes if job.cut == ALL else self._cut_outcomes
         )
 
@@ -91,33 +90,40 @@ class ShareReplay:
         share = self._share
         if share.is_all:
             for chunk in chunks:
-                self._take(count(self._records), chunk.records)
+                self._take(count(self._records), chunk.records.fields())
                 yield chunk
             return
         table = candidates(share)
         for first, chunk, owners in marked(chunks, share, self._board, self._chunks, self._records):
             mask = owners.translate(table)
-            numbered = zip(compress(enumerate(chunk.records, first), mask), compress(owners, mask), strict=True)
-            own = [one for one, owner in numbered if is_told(owner) or self._is_own(*one)]
-            self._take([number for number, _ in own], [record for _, record in own])
+            if UNTOLD in owners:
+                mask = self._own(first, chunk.records, owners, mask)
+            self._take(compress(count(first), mask), chunk.records.fields(mask))
             yield chunk
 
-    def _is_own(self, number: int, record: Recorded) -> bool:
-        decoded = decode(record)
+    def _own(self, first: int, records: Records, owners: bytes, mask: bytes) -> bytes:
+        """*mask* without those of *owners* that only decoding tells, and that are another's."""
+        own, untold = bytearray(mask), owners.translate(IS_UNTOLD)
+        for place, fields in zip(compress(count(), untold), records.fields(untold), strict=True):
+            own[place] = self._is_own(first + place, fields)
+        return bytes(own)
+
+    def _is_own(self, number: int, fields: Fields) -> bool:
+        decoded = decode(Recorded(*fields))
         if isinstance(decoded, Rejected):
             return self._share.has_record(number)
         return self._share.has_lead(decoded.lead_id)
 
-    def _take(self, numbers: Iterable[int], records: Sequence[Recorded]) -> None:
+    def _take(self, numbers: Iterable[int], records: Iterable[Fields]) -> None:
         write = self._parts.write
         for number, outcome in zip(numbers, self._outcomes(records), strict=False):
             if outcome is None or (isinstance(outcome, Step) and outcome.change is None):
                 continue
             write(outcome, number)
 
-    def _cut_outcomes(self, records: Iterable[Recorded]) -> Iterator[Step | Rejected | None]:
+    def _cut_outcomes(self, records: Iterable[Fields]) -> Iterator[Step | Rejected | None]:
         """As the replayer's; None of a record that the cut leaves out."""
-        for record in records:
+        for record in starmap(Recorded, records):
             decoded = decode(record)
             if self._job.cut.leaves_out(record, decoded):
                 self._left_out += 1
@@ -167,7 +173,7 @@ def run_share(job: Job, share: Share, directory: Path, goes_on: GoesOn, board: B
     """
     replay = ShareReplay(job, share, directory, board or Board(memoryview(bytearray(BOARD_BYTES))))
     thresholds = gc.get_threshold()
-    gc.set_threshold(*_GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD)
     try:
         return replay.run(goes_on)
     finally:

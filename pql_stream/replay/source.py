@@ -8,7 +8,9 @@ lives in `ops`: no client library here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress, repeat, starmap
 from typing import Any, NamedTuple, Protocol
 
 from pql_stream.wire.headers import Headers
@@ -35,10 +37,62 @@ class Recorded(NamedTuple):
     headers: Headers = ()
 
 
+Fields = tuple[str, int, int, bytes, int | None, Headers]
+"""Those of a `Recorded`, bare: millions of them are looked at and forgotten, and it would double what one costs."""
+
+
+class Records(Protocol):
+    """
+    Records in a row, each made when it is asked for.
+
+    A process of a replay looks at the values of all, to find out whose they are, and asks for its own only.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Recorded]: ...
+
+    @property
+    def values(self) -> Sequence[bytes]:
+        """The value of each."""
+
+    @property
+    def headers(self) -> Sequence[Headers] | None:
+        """The headers of each; None where none has any."""
+
+    def fields(self, mask: bytes | None = None) -> Iterator[Fields]:
+        """Of those for which *mask* has no zero, or of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """*values* of the file *name*, by their *numbers* in it."""
+
+    name: str
+    numbers: Sequence[int]
+    values: Sequence[bytes]
+
+    @property
+    def headers(self) -> None:
+        """A file has none."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return starmap(Recorded, self.fields())
+
+    def fields(self, mask: bytes | None = None) -> Iterator[Fields]:
+        """As `Records` says."""
+        numbers = self.numbers if mask is None else compress(self.numbers, mask)
+        values = self.values if mask is None else compress(self.values, mask)
+        return zip(repeat(self.name), repeat(FILE_PARTITION), numbers, values, repeat(None), repeat(()))
+
+
 class Chunk(NamedTuple):
     """Some records in a row. *after* is the position behind them, *bytes_read* what of `bytes_total` lies before it."""
 
-    records: list[Recorded]
+    records: Records
     after: Position
     bytes_read: int
 

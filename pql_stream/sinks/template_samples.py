@@ -13,9 +13,8 @@ from pydantic import BaseModel
 from pql_stream.core.profiles import LeadProfile
 from pql_stream.core.routes import RecordKind
 from pql_stream.delivery.sink import Item
+from pql_stream.wire.change_models import PqlQualifiedRecord, ScoreChangedRecord
 from pql_stream.wire.deliveries import Delivery
-from pql_stream.wire.pql_qualified import PqlQualifiedRecord
-from pql_stream.wire.score_changed import ScoreChangedRecord
 
 _CAUSE = {"event_id": "e42", "topic": "product-activity", "partition": 0, "offset": 123}
 _ALWAYS: dict[RecordKind, dict[str, Any]] = {

@@ -24,8 +24,8 @@ from pql_stream.core.packs import CompiledPack
 from pql_stream.core.shadows import CUTOVER_EVENT
 from pql_stream.core.states import PackState
 from pql_stream.core.transition import nothing_scored
+from pql_stream.wire.change_models import decode_score_changed
 from pql_stream.wire.records import OutRecord
-from pql_stream.wire.score_changed import decode_score_changed
 
 
 class LogRecord(Protocol):

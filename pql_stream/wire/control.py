@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from pql_stream.core.packs import PackId
-from pql_stream.wire.score_changed import Time
+from pql_stream.wire.change_models import Time
 
 SCHEMA = "pql-control/1"
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pql_stream.core.profiles import EMAIL_BYTES_MAX, PROFILE_FIELDS, TEXT_CHARS_MAX, ProfileState
 from pql_stream.errors import InvalidEvent, InvalidState
+from pql_stream.wire.change_models import Time
 from pql_stream.wire.numbers import rfc3339
-from pql_stream.wire.score_changed import Time
 from pql_stream.wire.times import parse_time_ms
 
 SCHEMA = "lead-profiles/1"

@@ -7,6 +7,8 @@ The codec picks the few fields that say so and skips the rest unread. A record o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from pql_stream.core.values import is_absent
@@ -44,9 +46,40 @@ class _Named(msgspec.Struct, gc=False):
     data: _Data | None = None
 
 
+class _Plain(msgspec.Struct, gc=False):
+    """The few fields that settle most records, at half the price: a native event of a user, and no mark of a form."""
+
+    user_id: str
+    specversion: None = None
+    messageId: None = None  # noqa: N815 - Segment's name
+    distinct_id: None = None
+
+
 _decode = msgspec.json.Decoder(_Named).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 _ERRORS = (InvalidEvent, msgspec.DecodeError, ValueError, RecursionError)
 """What is left to `decode_event`. Bad UTF-8 and endless nesting are no DecodeError to the codec."""
+
+
+_ODD_PART = 8
+"""Of so many records one may be other than plain before the rest is taken for that, too: to find out costs a record."""
+
+
+def lead_ids_of(values: Sequence[bytes], headers: Iterable[Headers] | None = None) -> list[str | None]:
+    """`lead_id_of` of each of *values*, for less; *headers* is None where none of them has any."""
+    if headers is not None:
+        return list(map(lead_id_of, values, headers))
+    leads: list[str | None] = []
+    odd_left = len(values) // _ODD_PART
+    for value in values:
+        lead_id = ""
+        if odd_left >= 0:
+            try:
+                lead_id = _decode_plain(value).user_id.strip()
+            except _ERRORS:
+                odd_left -= 1
+        leads.append(lead_id or lead_id_of(value))
+    return leads
 
 
 def lead_id_of(value: bytes, headers: Headers = ()) -> str | None:
@@ -57,18 +90,6 @@ def lead_id_of(value: bytes, headers: Headers = ()) -> str | None:
     """
     try:
         named = _decode(value)
-        user_id = named.user_id
-        if (
-            user_id.__class__ is str
-            and named.specversion is None
-            and named.messageId is None
-            and named.distinct_id is None
-            and not headers
-        ):
-            # Most events, without a call but this. Where nothing is left, _lead_of knows what is to be done.
-            lead_id: str = user_id.strip()
-            if lead_id:
-                return lead_id
         return _lead_of(named, headers)
     except _ERRORS:
         return None

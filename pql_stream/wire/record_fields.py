@@ -16,8 +16,7 @@ from pydantic import BaseModel
 from pql_stream.core.packs import ModelPack
 from pql_stream.core.routes import RecordKind
 from pql_stream.core.rules import FlagRule, GreatestRule, LinearRule, Rule, WordsRule, reads_of
-from pql_stream.wire.pql_qualified import PqlQualifiedRecord
-from pql_stream.wire.score_changed import ScoreChangedRecord
+from pql_stream.wire.change_models import PqlQualifiedRecord, ScoreChangedRecord
 
 Holds = Literal["text", "number", "flag", "any"]
 

@@ -16,12 +16,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from pql_stream.wire.change_models import PqlQualifiedRecord, ScoreChangedRecord
 from pql_stream.wire.control import ControlRecord
 from pql_stream.wire.delivery_record import DeliveryRecord
 from pql_stream.wire.lead_profiles import LeadProfileRecord
 from pql_stream.wire.native_event import NativeEventRecord
-from pql_stream.wire.pql_qualified import PqlQualifiedRecord
-from pql_stream.wire.score_changed import ScoreChangedRecord
 from pql_stream.wire.shadow_diff import ShadowDiffRecord
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -3,97 +3,25 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pql_stream.core.changes import (
-    ANNOUNCED_BACKFILL,
-    BACKFILL,
-    LIVE,
-    EventRef,
-    Mode,
-    ModeName,
-    PublishedChange,
-    ScoreChange,
-)
+from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, EventRef, Mode, ScoreChange
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.rules import RuleInput
 from pql_stream.core.scoring import CompiledRule
 from pql_stream.core.values import Number
-from pql_stream.errors import InvalidEvent
-from pql_stream.wire.numbers import decimal, hundredths_of, rfc3339
-from pql_stream.wire.times import parse_time_ms
+from pql_stream.wire.numbers import decimal, rfc3339
 
 SCHEMA = "score-changed/1"
 
-# Not int | float: there the bounds would not reach the schema.
-Points = Annotated[float, Field(ge=0, le=100, description="at most two decimals")]
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-RecordMode = Annotated[ModeName, Field(description="backfill: history that was filled in")]
-Announce = Annotated[bool, Field(description="only with mode backfill: it is delivered all the same")]
 
-
-class MovedByRecord(BaseModel):
-    """The event that last moved a rule's points, and where its record lies."""
-
-    model_config = ConfigDict(extra="allow")
-
-    event_id: str
-    topic: str
-    partition: int
-    offset: int
-
-
-class CauseRecord(MovedByRecord):
-    """The event that made the change; `event` is its name as received."""
-
-    event: str
-
-
-class ContributionRecord(BaseModel):
-    """One rule's part of the score."""
-
-    model_config = ConfigDict(extra="allow")
-
-    rule: str
-    group: str
-    points: Points
-    points_before: Points
-    points_max: Points
-    input: Any = Field(description="what the rule looked at; counts stop at the highest band; null if unknown")
-    moved_by: MovedByRecord | None
-
-
-class ScoreChangedRecord(BaseModel):
-    """Written whenever the points of any rule of a lead change; consumers drop repeats by `change_id`."""
-
-    model_config = ConfigDict(extra="allow", title="score-changed")
-
-    change_id: str = Field(description="the same for a repeat of the same change")
-    schema_: Literal["score-changed/1"] = Field(alias="schema")
-    mode: RecordMode
-    lead_id: str
-    account_id: str | None
-    pack: str
-    pack_version: int
-    sequence: int = Field(ge=1, description="counts the lead's changes under this pack and version, without gaps")
-    occurred_at: Time = Field(description="RFC 3339, UTC, milliseconds: when the causing event happened")
-    score_before: Points
-    score_after: Points
-    tier_before: str
-    tier_after: str
-    groups: dict[str, Points]
-    contributions: list[ContributionRecord] = Field(description="every rule of the pack; they add up to score_after")
-    cause: CauseRecord
-    announce: Announce = False
-
-
-# The same records once more, as the codec wants them. Most of a record is names and points, and those are the same
-# for all leads that make the same step: each run of such fields is written once, remembered, and copied. The codec
-# takes a Raw as it is, so under the name of its first field it holds the whole run. That takes less than half
-# the time of a record with a value for each field. What a lead or a producer says is always written by the codec.
+# The record as the codec wants it; `change_models` has it as readers see it. Most of a record is names and points,
+# and those are the same for all leads that make the same step: each run of such fields is written once, remembered,
+# and copied. The codec takes a Raw as it is, so under the name of its first field it holds the whole run. That takes
+# less than half the time of a record with a value for each field. What a lead or a producer says is always written
+# by the codec.
 class _MovedBy(msgspec.Struct, gc=False):
     event_id: str
     topic: str
@@ -210,35 +138,6 @@ def encode_score_changed(change: ScoreChange, mode: Mode = LIVE) -> bytes:
             announce,
         )
     )
-
-
-def decode_score_changed(value: bytes, pack: CompiledPack) -> PublishedChange | None:
-    """The change in a record; None when it is no record of this version, or of another pack, or version of it."""
-    try:
-        record = ScoreChangedRecord.model_validate_json(value)
-        occurred_at_ms = parse_time_ms(record.occurred_at, "occurred_at")
-    except (ValidationError, InvalidEvent):
-        return None
-    points = {part.rule: hundredths_of(part.points) for part in record.contributions}
-    if (record.pack, record.pack_version) != (pack.name, pack.version) or points.keys() != {r.name for r in pack.rules}:
-        return None
-    cause = record.cause
-    return PublishedChange(
-        record.change_id,
-        record.lead_id,
-        record.sequence,
-        occurred_at_ms,
-        tuple([points[rule.name] for rule in pack.rules]),
-        EventRef(cause.event_id, cause.topic, cause.partition, cause.offset),
-        cause.event,
-        _mode_of(record),
-    )
-
-
-def _mode_of(record: ScoreChangedRecord) -> Mode:
-    if record.mode == "live":
-        return LIVE
-    return ANNOUNCED_BACKFILL if record.announce else BACKFILL
 
 
 def groups_fields(groups: dict[str, int]) -> dict[str, Number]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pql_stream.core.changes import ModeName, ShadowDifference, Standing
 from pql_stream.core.values import Number
+from pql_stream.wire.change_models import CauseRecord, Points, Time
 from pql_stream.wire.numbers import decimal, rfc3339
-from pql_stream.wire.score_changed import CauseRecord, Points, Time
 
 SCHEMA = "pql-shadow-diff/1"
 

@@ -1,11 +1,12 @@
 """Whose a record is: each process may find it out, and they tell each other; what is on the board is never trusted."""
 
 import random
+from itertools import compress
 
 import pytest
 
-from pql_stream.replay.shares import _SLOT_BYTES, BOARD_BYTES, Board, Share, candidates, is_told, marked, owners_of
-from pql_stream.replay.source import Chunk, Recorded
+from pql_stream.replay.shares import _SLOT_BYTES, BOARD_BYTES, UNTOLD, Board, OwnersOf, Share, candidates, marked
+from pql_stream.replay.source import Chunk, Lines, Recorded
 from pql_stream.testing.builders import native_json
 
 COUNT = 3
@@ -16,14 +17,15 @@ def chunks_of(sizes: list[int]) -> list[Chunk]:
     chunks, number = [], 0
     for size in sizes:
         values = [b"{" if n % 5 == 0 else native_json("else", f"u{n}") for n in range(number, number + size)]
-        records = [Recorded("f", 0, n, value) for n, value in enumerate(values, number)]
+        records = Lines("f", range(number, number + size), values)
         number += size
         chunks.append(Chunk(records, number, 0))
     return chunks
 
 
+OWNERS_OF = OwnersOf(COUNT)
 CHUNKS = chunks_of([7, 0, 1, 30, 12] * 8)
-EXPECTED = [owners_of(chunk.records, COUNT) for chunk in CHUNKS]
+EXPECTED = [OWNERS_OF(chunk.records) for chunk in CHUNKS]
 
 
 @pytest.fixture
@@ -44,15 +46,15 @@ def test_owners_are_the_shares_of_the_leads():
         for record, owner in zip(chunk.records, owners, strict=True):
             shares = [index for index in range(COUNT) if Share(index, COUNT).has_lead(f"u{record.offset}")]
 
-            assert (shares == [owner]) if record.offset % 5 else not is_told(owner)
+            assert (shares == [owner]) if record.offset % 5 else owner == UNTOLD
 
 
 def test_a_share_looks_at_what_is_its_own_or_not_told():
     """All others are passed over."""
     table = candidates(Share(1, COUNT))
 
-    assert [1] == [owner for owner in range(256) if table[owner] and is_told(owner)]
-    assert 1 == sum(bool(table[owner]) for owner in range(256) if not is_told(owner))
+    assert [1] == [owner for owner in range(256) if table[owner] and owner != UNTOLD]
+    assert table[UNTOLD]
 
 
 @pytest.mark.parametrize("before", [[], [0], [1, 2], [2, 0, 1]], ids=str)
@@ -83,12 +85,30 @@ def test_what_another_told_is_used(memory):
     Board(memoryview(memory)).tell(place, 7, told)
 
     assert told == found(memory, 0, chunks)[1]
-    assert [owners_of(chunk.records, COUNT) for chunk in chunks_of([8, 40])] == found(memory, 0, chunks_of([8, 40]))
+    assert [OWNERS_OF(chunk.records) for chunk in chunks_of([8, 40])] == found(memory, 0, chunks_of([8, 40]))
 
 
 def test_a_chunk_of_more_records_than_the_board_takes(memory):
     """Each share finds out for itself, and nothing is written over the next chunk's place."""
     chunks = chunks_of([10_000, 3])
-    expected = [owners_of(chunk.records, COUNT) for chunk in chunks]
+    expected = [OWNERS_OF(chunk.records) for chunk in chunks]
 
     assert [expected] * 3 == [found(memory, index, chunks) for index in (0, 1, 2)]
+
+
+def test_more_leads_than_are_remembered():
+    """What is forgotten is worked out again, and is the same."""
+    forgetful = OwnersOf(COUNT, leads_max=2)
+
+    assert EXPECTED == [forgetful(chunk.records) for chunk in CHUNKS]
+    assert EXPECTED == [forgetful(chunk.records) for chunk in CHUNKS]
+
+
+@pytest.mark.parametrize("mask", [b"\0\0\0", b"\1\0\2", b"\1\1\1"], ids=repr)
+def test_records_that_are_asked_for_are_as_among_all(mask):
+    """A mask picks records, and changes no number of them."""
+    lines = Lines("f", [3, 5, 9], [b"a", b"b", b"c"])
+    every = [Recorded("f", 0, 3, b"a"), Recorded("f", 0, 5, b"b"), Recorded("f", 0, 9, b"c")]
+
+    assert every == list(lines) == list(lines.fields())
+    assert list(compress(every, mask)) == list(lines.fields(mask))

@@ -6,24 +6,24 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import compress, starmap
 
 import click
 
 from pql_stream.errors import BrokerError
 from pql_stream.ops.replaying.fetching import PATIENCE_S, Fetcher
-from pql_stream.ops.replaying.ranges import PartitionRange, Wanted, fix_ranges, see_topics
+from pql_stream.ops.replaying.merging import Placed
+from pql_stream.ops.replaying.ranges import PartitionRange, Place, Wanted, fix_ranges, see_topics
 from pql_stream.ops.replaying.reading import BUFFER_BYTES, RangeReader
 from pql_stream.ops.settings import Settings, load_settings
 from pql_stream.ops.topics.cluster import TopicCluster
-from pql_stream.replay.source import Chunk, Position, Recorded
+from pql_stream.replay.source import Chunk, Fields, Position, Recorded
 from pql_stream.stream.names import PRODUCT_ACTIVITY_REKEYED, prefixed
+from pql_stream.wire.headers import Headers
 
 CHUNK_RECORDS = 2_000
 CHUNK_BYTES = 4 * 1024 * 1024
 """A chunk ends with the record that reaches one of the two."""
-
-
-_new = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +110,53 @@ class TopicSource:
     def _chunks(self, reader: RangeReader, nexts: list[int]) -> Iterator[Chunk]:
         places = [(at.topic, at.partition) for at in self.ranges]
         before = sum(at.start for at in self.ranges)
-        records: list[Recorded] = []
+        placed: list[Placed] = []
         size = 0
         for some in reader.read():
-            for _, number, offset, _, value, timestamp_ms, headers, origin in some:
-                if origin is None:
-                    topic, partition = places[number]
-                    # What the constructor does, at half its price.
-                    record = _new(Recorded, (topic, partition, offset, value, timestamp_ms, headers))
-                else:
-                    record = Recorded(
-                        origin.topic, origin.partition, origin.offset, value, origin.timestamp_ms, headers
-                    )
-                records.append(record)
+            for one in some:
+                _, number, offset, _, value, _, _, _ = one
+                placed.append(one)
                 nexts[number] = offset + 1
                 size += len(value)
-                if len(records) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
-                    yield Chunk(records, list(nexts), sum(nexts) - before)
-                    records, size = [], 0
+                if len(placed) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+                    yield Chunk(_PlacedRecords(placed, places), list(nexts), sum(nexts) - before)
+                    placed, size = [], 0
         # The last offsets may be without a record.
-        yield Chunk(records, [at.end for at in self.ranges], self.bytes_total)
+        yield Chunk(_PlacedRecords(placed, places), [at.end for at in self.ranges], self.bytes_total)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlacedRecords:
+    """*placed* as a `pql_stream.replay.source.Records`; *places* has topic and partition of each number of one."""
+
+    placed: list[Placed]
+    places: list[Place]
+
+    def __len__(self) -> int:
+        return len(self.placed)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return starmap(Recorded, self.fields())
+
+    @property
+    def values(self) -> list[bytes]:
+        return [value for _, _, _, _, value, _, _, _ in self.placed]
+
+    @property
+    def headers(self) -> list[Headers] | None:
+        headers = [headers for _, _, _, _, _, _, headers, _ in self.placed]
+        return headers if any(headers) else None
+
+    def fields(self, mask: bytes | None = None) -> Iterator[Fields]:
+        places = self.places
+        for _, number, offset, _, value, timestamp_ms, headers, origin in (
+            self.placed if mask is None else compress(self.placed, mask)
+        ):
+            if origin is None:
+                topic, partition = places[number]
+                yield topic, partition, offset, value, timestamp_ms, headers
+            else:
+                yield origin.topic, origin.partition, origin.offset, value, origin.timestamp_ms, headers
 
 
 def cluster_of(settings: Settings) -> TopicCluster:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from pql_stream.ops.demo.records import demo_lines, demo_records
-from pql_stream.replay.source import FILE_PARTITION, Chunk, Position, Recorded
+from pql_stream.replay.source import Chunk, Lines, Position
 
 DEMO_FILE = "demo-events.jsonl"
 """What the demo calls the file that it leaves."""
@@ -29,8 +29,9 @@ class DemoEvents:
 
     def read(self, since: Position | None = None) -> Iterator[Chunk]:
         """As `Source` says."""
-        lines = enumerate(demo_lines(demo_records(quick=False)), start=1)
-        every = (Recorded(DEMO_FILE, FILE_PARTITION, number, line) for number, line in lines)
-        records = islice(every, since or 0, None)
-        while chunk := list(islice(records, _CHUNK_RECORDS)):
-            yield Chunk(chunk, chunk[-1].offset, 0)
+        done: int = since or 0
+        lines = islice(demo_lines(demo_records(quick=False)), done, None)
+        while some := list(islice(lines, _CHUNK_RECORDS)):
+            numbers = range(done + 1, done + 1 + len(some))
+            done = numbers[-1]
+            yield Chunk(Lines(DEMO_FILE, numbers, some), done, 0)

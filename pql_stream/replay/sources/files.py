@@ -10,14 +10,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import count, repeat
+from itertools import compress, repeat
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import orjson
 
 from pql_stream.errors import InvalidInput
-from pql_stream.replay.source import FILE_PARTITION, Chunk, Position, Recorded
+from pql_stream.replay.source import Chunk, Lines, Position
 from pql_stream.replay.sources.compression import DAMAGED, decompressed
 from pql_stream.replay.sources.lines import BLOCK_BYTES, BYTE_ORDER_MARK, line_blocks
 from pql_stream.wire.events import RECORD_BYTES_MAX
@@ -126,17 +126,13 @@ def _looked_at(path: str) -> _File:
     return _File(path, name, None, None)
 
 
-def _records(name: str, first: int, lines: list[bytes]) -> list[Recorded]:
+def _records(name: str, first: int, lines: list[bytes]) -> Lines:
     """The *lines* that are not blank, of which the first is number *first*."""
-    if all(map(bytes.startswith, lines, repeat(b"{"))):
-        # Every process makes all of them: Recorded(...) takes twice as long as the tuple that it is.
-        fields = zip(repeat(name), repeat(FILE_PARTITION), count(first), lines, repeat(None), repeat(()))
-        return list(map(tuple.__new__, repeat(Recorded), fields))
-    return [
-        Recorded(name, FILE_PARTITION, number, content)
-        for number, content in enumerate(lines, first)
-        if content.startswith(b"{") or not _is_blank(content)
-    ]
+    numbers: Sequence[int] = range(first, first + len(lines))
+    if not all(map(bytes.startswith, lines, repeat(b"{"))):
+        is_record = [content.startswith(b"{") or not _is_blank(content) for content in lines]
+        numbers, lines = list(compress(numbers, is_record)), list(compress(lines, is_record))
+    return Lines(name, numbers, lines)
 
 
 def _is_blank(content: bytes) -> bool:

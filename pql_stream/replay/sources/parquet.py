@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from pql_stream.errors import InvalidInput
-from pql_stream.replay.source import FILE_PARTITION, Chunk, Position, Recorded
+from pql_stream.replay.source import Chunk, Lines, Position
 
 MAGIC = b"PAR1"
 BATCH_ROWS = 2_000
@@ -113,13 +114,10 @@ class ParquetRows:
                     row += batch.num_rows
                 done = 0
 
-    def _recorded(self, values: list[bytes | None], first_row: int) -> list[Recorded]:
-        name = self._name
-        return [
-            Recorded(name, FILE_PARTITION, row, value)
-            for row, value in enumerate(values, first_row)
-            if value  # null and nothing are tombstones (R25)
-        ]
+    def _recorded(self, values: list[bytes | None], first_row: int) -> Lines:
+        rows = range(first_row, first_row + len(values))
+        # Null and nothing are tombstones (R25).
+        return Lines(self._name, list(compress(rows, values)), list(filter(None, values)))
 
 
 def _module_of_rows(path: str) -> Any:  # noqa: ANN401 - a module whose types come from pyarrow, which has none

@@ -144,11 +144,27 @@ def test_reading_goes_on_behind_any_chunk(place):
     producer.flush(10)
     source = asked()
     chunks = list(source.read())
+    told = [(*chunk[1:], list(chunk.records)) for chunk in chunks]
 
     assert [CHUNK_RECORDS, CHUNK_RECORDS, 540] == [len(chunk.records) for chunk in chunks]
     for number, chunk in enumerate(chunks):
         position = json.loads(json.dumps(chunk.after))
-        assert chunks[number + 1 :] == list(source.read(position))
+        assert told[number + 1 :] == [(*chunk[1:], list(chunk.records)) for chunk in source.read(position)]
+
+
+def test_records_that_are_asked_for_are_as_among_all(place):
+    """
+    Values and headers of all without the records, and the records of a mask as they are among all.
+    """
+    place.write((0, 1, b"a"), (1, 2, b"b"))
+    [plain] = asked().read()
+    place.write((2, 3, b"c"), headers=[("h", b"1")])
+    [chunk] = asked().read()
+    every = list(chunk.records)
+
+    assert ([b"a", b"b"], None) == (plain.records.values, plain.records.headers)
+    assert ([b"a", b"b", b"c"], [(), (), (("h", b"1"),)]) == (chunk.records.values, chunk.records.headers)
+    assert [every[0], every[2]] == list(chunk.records.fields(b"\1\0\1"))
 
 
 def test_a_rekeyed_record_is_the_producers(place):

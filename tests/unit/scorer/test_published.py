@@ -12,7 +12,8 @@ from pql_stream.core.states import LeadState, PackState
 from pql_stream.core.transition import advance
 from pql_stream.stream.published import Ahead, Search, Survey, offsets_to_pass
 from pql_stream.testing.builders import JAN_5_MS, product_event
-from pql_stream.wire.score_changed import decode_score_changed, encode_score_changed
+from pql_stream.wire.change_models import decode_score_changed
+from pql_stream.wire.score_changed import encode_score_changed
 
 LEVELS = ("basic", "advanced")
 

@@ -12,8 +12,7 @@ from pql_stream.errors import InvalidSettings
 from pql_stream.sinks.template_context import NEXT_STEPS, NO_NEXT_STEP, TemplateSettings, context_of
 from pql_stream.sinks.template_samples import KNOWN, sample_items
 from pql_stream.sinks.templates import CHARS_MAX, EVERY_KIND, SHIPPED, RenderFailed, Templates, load_template
-from pql_stream.wire.pql_qualified import PqlQualifiedRecord
-from pql_stream.wire.score_changed import ScoreChangedRecord
+from pql_stream.wire.change_models import PqlQualifiedRecord, ScoreChangedRecord
 
 SHIPPED_KINDS = {
     "sales_subject.txt": "line",

@@ -271,7 +271,7 @@ def test_routes_that_do_not_fit_the_candidate_are_told_of(events):
 def test_the_demo_s_events_are_the_file_that_it_leaves(tmp_path):
     """The same records, by the same numbers, as a comparison of the file reads."""
     path = tmp_path / DEMO_FILE
-    from_demo = next(DemoEvents().read()).records
+    from_demo = list(next(DemoEvents().read()).records)
     path.write_bytes(b"".join(record.value + b"\n" for record in from_demo))
 
     from_file = [record for chunk in Files([str(path)]).read() for record in chunk.records]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.events import decode_event
-from pql_stream.wire.lead_scan import lead_id_of
+from pql_stream.wire.lead_scan import lead_id_of, lead_ids_of
 from tests.oracle import generate
 
 NASTY = Path(__file__).parents[2] / "data" / "nasty_events" / "records.jsonl"
@@ -149,6 +149,40 @@ def test_nearly_every_record_of_a_population_with_dirt_is_settled():
     assert len(unsettled) < len(accepted) / 100
 
 
+PLAIN = json.dumps(NATIVE).encode()
+
+
+@pytest.mark.parametrize("plain_before", [0, 1, 20], ids=lambda n: f"after {n} plain ones")
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(json.dumps(record).encode() for record in FORMS[1:]),
+        json.dumps(NATIVE | {"user_id": " ", "anonymous_id": 5}).encode(),
+        json.dumps(NATIVE | {"user_id": " u2 ", "messageId": None, "distinct_id": None}).encode(),
+        json.dumps(NATIVE | {"user_id": 7}).encode(),
+        json.dumps(TRACK | {"user_id": "other"}).encode(),
+        json.dumps(CLOUD | {"user_id": "other"}).encode(),
+        json.dumps(POSTHOG | {"user_id": "other"}).encode(),
+        b"{",
+        b'{"user_id":"\xff"}',
+        b'{"user_id":"u1","properties":' + b"[" * 100_000,
+    ],
+    ids=range(12),
+)
+def test_many_at_once_are_told_as_one_by_one(value, plain_before):
+    """Among plain records, as the only ones, and when there are so many that nobody looks for plain ones any more."""
+    values = [PLAIN] * plain_before + [value] * 10 + [PLAIN]
+
+    assert [lead_id_of(one) for one in values] == lead_ids_of(values)
+
+
+def test_many_at_once_with_headers():
+    """Each with its own."""
+    headers = [(), [*BINARY, ("ce_subject", b"h1")], ()]
+
+    assert ["u1", "h1", "u1"] == lead_ids_of([PLAIN] * 3, headers)
+
+
 NAMES = (
     "specversion", "messageId", "type", "distinct_id", "uuid", "user_id", "anonymous_id", "userId", "anonymousId",
     "subject", "data", "event_id", "source", "id", "properties", "event", "extra", "User_id", "user_id ", "\u00fcser",
@@ -206,6 +240,7 @@ def test_it_never_gives_another_lead_than_the_decoder(forms, more, headers, shuf
     expected = decoded(value, headers)
 
     assert expected is None or lead_id_of(value, headers) in {None, expected}
+    assert expected is None or lead_ids_of([value], [headers] if headers else None)[0] in {None, expected}
 
 
 @given(base=st.sampled_from(FORMS), at=st.integers(0, 200), put=st.binary(max_size=3), drop=st.integers(0, 3))
@@ -218,3 +253,4 @@ def test_broken_bytes_raise_nothing_and_never_give_another_lead(base, at, put, d
     expected = decoded(value)
 
     assert lead_id_of(value) in {None, expected} or expected is None
+    assert lead_ids_of([value])[0] in {None, expected} or expected is None

@@ -14,11 +14,12 @@ from pql_stream.core.states import Step
 from pql_stream.core.transition import advance
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from pql_stream.wire import score_changed
+from pql_stream.wire.change_models import decode_score_changed
 from pql_stream.wire.lead_scores import lead_score_fields
 from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.pql_qualified import encode_pql_qualified
-from pql_stream.wire.score_changed import decode_score_changed, encode_score_changed
+from pql_stream.wire.score_changed import encode_score_changed
 from tests.unit.core.every_kind import every_kind
 
 PACK = every_kind()
