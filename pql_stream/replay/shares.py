@@ -119,7 +119,7 @@ class Marked(NamedTuple):
 def marked(chunks: Iterable[Chunk], share: Share, board: Board, place: int, first: int) -> Iterator[Marked]:
     """*chunks*, of which the first is number *place*, and its first record number *first*."""
     owners_of = OwnersOf(share.count)
-    for number, (begin, chunk, owners) in enumerate(_ahead(chunks, share, board, place, first, owners_of), place):
+    for number, begin, chunk, owners in _ahead(enumerate(chunks, place), share, board, first, owners_of):
         known = owners or board.told(number, begin, len(chunk.records))
         if known is None:
             known = owners_of(chunk.records)
@@ -127,17 +127,17 @@ def marked(chunks: Iterable[Chunk], share: Share, board: Board, place: int, firs
         yield Marked(begin, chunk, known)
 
 
-def _ahead(  # noqa: PLR0917 - as `marked` has them, and one more
-    chunks: Iterable[Chunk], share: Share, board: Board, place: int, first: int, owners_of: OwnersOf
-) -> Iterator[tuple[int, Chunk, bytes | None]]:
-    """What `marked` yields, but for what other shares are to find out; some chunks after it was told."""
-    window: deque[tuple[int, Chunk, bytes | None]] = deque()
-    for number, chunk in enumerate(chunks, place):
+def _ahead(
+    numbered: Iterable[tuple[int, Chunk]], share: Share, board: Board, first: int, owners_of: OwnersOf
+) -> Iterator[tuple[int, int, Chunk, bytes | None]]:
+    """Number and what `marked` yields, but for what other shares are to find out; some chunks after it was told."""
+    window: deque[tuple[int, int, Chunk, bytes | None]] = deque()
+    for number, chunk in numbered:
         owners = None
         if number % share.count == share.index:
             owners = owners_of(chunk.records)
             board.tell(number, first, owners)
-        window.append((first, chunk, owners))
+        window.append((number, first, chunk, owners))
         first += len(chunk.records)
         if len(window) > _AHEAD:
             yield window.popleft()

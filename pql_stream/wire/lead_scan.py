@@ -60,7 +60,6 @@ _decode_plain = msgspec.json.Decoder(_Plain).decode
 _ERRORS = (InvalidEvent, msgspec.DecodeError, ValueError, RecursionError)
 """What is left to `decode_event`. Bad UTF-8 and endless nesting are no DecodeError to the codec."""
 
-
 _ODD_PART = 8
 """Of so many records one may be other than plain before the rest is taken for that, too: to find out costs a record."""
 
@@ -89,8 +88,7 @@ def lead_id_of(value: bytes, headers: Headers = ()) -> str | None:
     None where only `decode_event` can say; that is rare for records as producers write them.
     """
     try:
-        named = _decode(value)
-        return _lead_of(named, headers)
+        return _lead_of(_decode(value), headers)
     except _ERRORS:
         return None
 
