@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.ops.brokers.local import PORTS, LocalKafka
 from tests import program
 from tests.program import Program
 
@@ -49,9 +50,9 @@ def secured(kafka: LocalKafka, port: int, pem: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def secured_environ(apache_kafka, tmp_path_factory, unused_tcp_port_factory):
+def secured_environ(apache_kafka, tmp_path_factory):
     """The environment of a user of a broker that wants TLS and a login."""
-    tmp_path, port = tmp_path_factory.mktemp("secured"), unused_tcp_port_factory()
+    tmp_path = tmp_path_factory.mktemp("secured")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     issued = authority.issue_cert(HOST)
@@ -62,6 +63,8 @@ def secured_environ(apache_kafka, tmp_path_factory, unused_tcp_port_factory):
         + b"".join(part.bytes() for part in issued.cert_chain_pems)
     )
     kafka = LocalKafka(tmp_path / "kafka")
+    # Above what a LocalKafka takes, and below what Linux gives to outgoing connections.
+    port = random.randrange(PORTS.stop, 32_768)
     kafka._settings = secured(kafka, port, tmp_path / "broker.pem")
     with kafka:
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
