@@ -170,6 +170,13 @@ METHODS: dict[str, tuple[str, ...]] = {
         "perform_group_join",
     ),
     "aiokafka.consumer.subscription_state:SubscriptionState": ("reassignment_in_progress",),
+    "aiokafka.client:AIOKafkaClient": ("send",),
+    "aiokafka.conn:AIOKafkaConnection": ("send",),
+    "aiokafka.protocol.api:Request": ("prepare",),
+    "aiokafka.protocol.struct:Struct": ("encode", "get_item"),
+    "aiokafka.protocol.types:Array": ("encode",),
+    "aiokafka.protocol.types:Bytes": ("encode",),
+    "aiokafka.protocol.types:Schema": ("encode",),
     "aiokafka.producer.message_accumulator:BatchBuilder": ("append", "record_count"),
     "aiokafka.producer.message_accumulator:MessageAccumulator": ("add_batch", "_pop_batch"),
     "aiokafka.producer.producer:AIOKafkaProducer": (

@@ -4,7 +4,7 @@ Everything private of Faust, mode and aiokafka that the transport touches, name 
 tests/contract/test_faust_internals.py holds these names, and the steps of the methods, against the
 installed versions.
 
-Overridden, in `driver`, `thread`, `topics`, `table`, `stores` and `chunks`:
+Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks` and `requests`:
 
 | name | of | why |
 |---|---|---|
@@ -18,6 +18,7 @@ Overridden, in `driver`, `thread`, `topics`, `table`, `stores` and `chunks`:
 | `_new_store_by_url` | faust Collection | our stores, without entry points |
 | `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
 | `_unpack_records` | aiokafka PartitionRecords | chunks of parsed records, without an object a record (in `chunks`) |
+| `client.send` of AIOKafkaProducer, `prepare` of a request, `encode` of its Struct | aiokafka | a produce request's bytes are copied once (in `requests`) |
 
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,

@@ -21,6 +21,7 @@ from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.lease import Lease
+from pql_stream.stream.transport.requests import join_once
 from pql_stream.wire.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
@@ -58,7 +59,7 @@ class BatchRefused(Exception):  # inside the transport, and says what happened
 
 def make_producer(connection: Connection, *, compression: str | None) -> AIOKafkaProducer:
     """A producer, not started yet: idempotent, acknowledged by all replicas; *compression* as in aiokafka."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **connection.client_options(),
         acks="all",
         enable_idempotence=True,
@@ -66,6 +67,8 @@ def make_producer(connection: Connection, *, compression: str | None) -> AIOKafk
         max_batch_size=BATCH_BYTES,
         linger_ms=0,
     )
+    join_once(producer)
+    return producer
 
 
 async def send_batch(

@@ -20,6 +20,7 @@ from pql_stream.errors import BrokerError, PqlError, StreamLost
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.producing import BATCH_BYTES, BatchRefused, Span, send_batch, send_in_order
+from pql_stream.stream.transport.requests import join_once
 from pql_stream.wire.records import OutRecord
 
 TIMEOUT_MS = 60_000
@@ -49,6 +50,7 @@ class TransactionalProducer:
             max_batch_size=BATCH_BYTES,
             linger_ms=0,
         )
+        join_once(self._producer)
         internals.watch_transactions(self._producer, self._note_unanswered)
 
     def _note_unanswered(self) -> None:
