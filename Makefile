@@ -55,7 +55,7 @@ check: $(READY)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m tests.deploy.manifests
 
-# About a quarter of an hour; make bench ARGS="--help" tells what else there is.
+# About twenty minutes; make bench ARGS="--help" tells what else there is.
 bench: $(READY)
 	$(BIN)/python -m tests.bench.run_bench $(ARGS)
 

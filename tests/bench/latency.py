@@ -13,7 +13,7 @@ from typing import Any, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from tests.bench.cluster import Cluster, wait_for
-from tests.bench.lineup import Contender, Place
+from tests.bench.lineup import KAFKA_STREAMS, Contender, Place
 from tests.bench.load import Keyed, Load, keyed_events
 from tests.bench.results import Latency
 from tests.bench.session import Session, say
@@ -119,7 +119,7 @@ class Feeder:
 
 def wait_times(session: Session, contender: Contender, rates: Sequence[int], seconds: float) -> list[Latency]:
     """*contender* at each of *rates*, one after the other, warm."""
-    warm_up = WARM_UP_JVM_EVENTS if contender.events_min else int(WARM_UP_EVENTS * contender.share)
+    warm_up = WARM_UP_JVM_EVENTS if contender is KAFKA_STREAMS else int(WARM_UP_EVENTS * contender.share)
     place = session.place(f"latency-{contender.name}-", partitions=4)
     try:
         with warmed(session, contender, place, warm_up, paced_events(rates, seconds)) as (feeder, reader):

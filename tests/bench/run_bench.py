@@ -1,7 +1,7 @@
 """
 The benchmark: the same scoring job by several engines on a real Apache Kafka, measured from outside.
 
-`make bench` takes about a quarter of an hour on two quiet cores; `make bench ARGS="--full"` runs everything, in a few
+`make bench` takes about twenty minutes on two quiet cores; `make bench ARGS="--full"` runs everything, in a few
 hours. Tables go to stdout, progress to stderr.
 """
 
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help=f"sections and contenders, with commas between: {names}")
     parser.add_argument("--streams", default="", help=f"of {', '.join(STREAMS)}")
     parser.add_argument("--leads", default="", help="numbers of leads, with commas between")
-    parser.add_argument("--events", type=int, help="of one throughput run; slow contenders get fewer, a JVM more")
+    parser.add_argument("--events", type=int, help="of one throughput run; the slow get less, the JVM and ours more")
     parser.add_argument("--reps", type=int, help="repetitions; tables show medians and spreads")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single run there")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the growth section there, as SVG")
