@@ -43,7 +43,7 @@ def read_id(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """A word in its compared form. One longer than an id, trimmed as it is, is unknown: it would lie in the lead's row for good."""
+    """A word in its compared form. One longer than an id is unknown: it would lie in the lead's row for good."""
     if value.__class__ is not str or (len(value) > ID_CHARS_MAX and len(value.strip()) > ID_CHARS_MAX):
         return None
     return word(value) or None
@@ -80,8 +80,8 @@ def read_whole(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
     return None if number.__class__ is float and not number.is_integer() else number
 
 
-# Blanks are those of every script, for a typesetter's `$10M – $100M` has no-break ones; digits and units are ASCII,
-# so neither \d nor IGNORECASE, which takes the sign of Kelvin for a k. Dashes: Unicode's class Pd, and the minus sign.
+# Blanks are those of every script, for a typesetter writes no-break ones around a dash. Digits and units are ASCII, so
+# neither \d nor IGNORECASE, which takes the sign of Kelvin for a k. Dashes: Unicode's class Pd, and the minus sign.
 _AMOUNT = r"\$?\s*([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?)\s*([kmbKMB]?)"
 _DASH = (
     r"[-\u058a\u05be\u1400\u1806\u2010-\u2015\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"

@@ -153,7 +153,12 @@ _bands = st.one_of(
     st.builds("<{}".format, _amounts),
     st.builds("> {}".format, _amounts),
     st.builds("{}+".format, _amounts),
-    st.builds("{}{}{}".format, _amounts, st.sampled_from(["-", " \u2013 ", "\u00a0\u2014\u202f", "\u2212", "\u301c", "~"]), _amounts),
+    st.builds(
+        "{}{}{}".format,
+        _amounts,
+        st.sampled_from(["-", " \u2013 ", "\u00a0\u2014\u202f", "\u2212", "\u301c", "~"]),
+        _amounts,
+    ),
     st.text(alphabet="0123,.$<>+-kMB ", max_size=12),
 )
 
