@@ -127,8 +127,14 @@ def test_readers(reader, given_value, expected):
         ("\u0661M+", None),
         ("10\u212a+", None),
         ("9" * 400 + "+", None),
+        ("9" * 1_000_000 + "B+", None),
+        ("1-" + "9" * 1_000_000 + "B", 1_000_000_000),
+        ("<" + "9" * 1_000_000 + "B", 0.01),
+        ("1" + " " * 5_000 + "-" + " " * 5_000 + "1" + " " * 5_000 + "x", None),  # in every way to share them: days
+        (">" + " " * 500_000 + "x", None),
         (" ", None),
     ],
+    ids=lambda value: repr(value)[:24],
 )  # fmt: skip
 def test_revenue_bands(text, expected):
     """R17: the lower bound counts; "above 0" is one cent; what is no band is unknown."""
