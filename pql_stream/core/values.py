@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import MAX_EMAX, Context, Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -44,13 +44,17 @@ def read_id(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 def read_word(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
     """A word in its compared form. One longer than an id is unknown: it would lie in the lead's row for good."""
-    return (word(value) or None) if value.__class__ is str and len(value) <= ID_CHARS_MAX else None
+    if value.__class__ is not str or (len(value) > ID_CHARS_MAX and len(value.strip()) > ID_CHARS_MAX):
+        return None
+    return word(value) or None
 
 
 def read_label(value: Any) -> str | None:  # noqa: ANN401 - a JSON value
     """A word; an integer is the word of its decimals, for a feature may be named by its number (R15)."""
     if value.__class__ is str:
-        return (word(value) or None) if len(value) <= ID_CHARS_MAX else None  # as read_word, without another call
+        if len(value) > ID_CHARS_MAX and len(value.strip()) > ID_CHARS_MAX:  # as read_word, without another call
+            return None
+        return word(value) or None
     return read_word(read_id(value))
 
 
@@ -76,12 +80,21 @@ def read_whole(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
     return None if number.__class__ is float and not number.is_integer() else number
 
 
-_AMOUNT = r"\$?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)\s*([kmb]?)"
-_DASH = r"[-\u058a\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]"
-_UNDER = re.compile(rf"<\s*{_AMOUNT}", re.ASCII | re.IGNORECASE)
-_FROM = re.compile(rf"(?:>\s*{_AMOUNT}|{_AMOUNT}\s*\+)", re.ASCII | re.IGNORECASE)
-_BETWEEN = re.compile(rf"{_AMOUNT}\s*{_DASH}\s*{_AMOUNT}", re.ASCII | re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+# Blanks are those of every script, for a typesetter writes no-break ones around a dash. Digits and units are ASCII, so
+# neither \d nor IGNORECASE, which takes the sign of Kelvin for a k. Dashes: Unicode's class Pd, and the minus sign.
+# Blanks are possessive (*+): where two parts may both take them, a text of some thousand blanks that is no band would
+# be tried in every way to share them out, which takes days.
+_AMOUNT = r"\$?\s*+([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?)\s*+([kmbKMB]?)"
+_DASH = (
+    r"[-\u058a\u05be\u1400\u1806\u2010-\u2015\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"
+    r"\u301c\u3030\u30a0\ufe31\ufe32\ufe58\ufe63\uff0d\U00010ead]"
+)
+_UNDER = re.compile(rf"<\s*+{_AMOUNT}")
+_FROM = re.compile(rf"(?:>\s*+{_AMOUNT}|{_AMOUNT}\s*+\+)")
+_BETWEEN = re.compile(rf"{_AMOUNT}\s*+{_DASH}\s*+{_AMOUNT}")
+_UNITS = {"": Decimal(1), "k": Decimal(10**3), "m": Decimal(10**6), "b": Decimal(10**9)}
+_LARGE = Context(Emax=MAX_EMAX)
+"""A million digits fit into a record, and the default's exponent ends there with an exception."""
 
 
 def read_amount(value: Any) -> Number | None:  # noqa: ANN401 - a JSON value
@@ -115,7 +128,7 @@ _banded = lru_cache(maxsize=4096)(_read_band)
 
 
 def _amount(digits: str, unit: str) -> Decimal:
-    return Decimal(digits.replace(",", "")) * _UNITS[unit.lower()]
+    return _LARGE.multiply(Decimal(digits.replace(",", "")), _UNITS[unit.lower()])
 
 
 def _lower_bound(amount: Decimal) -> Number | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 from orjson import JSONDecodeError, loads
 
 from pql_stream.core.events import ProductEvent
@@ -17,7 +18,7 @@ from pql_stream.wire.forms.posthog import is_posthog, read_posthog
 from pql_stream.wire.forms.segment import is_segment, read_segment
 from pql_stream.wire.headers import Headers
 from pql_stream.wire.json_depth import ARRAY_START, DEPTH_MAX, OBJECT_START, OBJECTS_ONLY_BYTES_MAX, is_too_deep
-from pql_stream.wire.times import AHEAD_MS_MAX, LATEST_MS
+from pql_stream.wire.times import AHEAD_MS_MAX, BEYOND_INTEGERS, LATEST_MS, NO_TIME
 
 RECORD_BYTES_MAX: Final = 1024 * 1024
 """Of a record's value; what is longer is too_large (CONTRACT.md 2)."""
@@ -68,9 +69,12 @@ def decode_event(
         binary = binary_record(headers, record)
         if binary is not None:
             return read_cloud_event(binary, latest_ms, topic, partition, offset, names=BINARY)
-    return plain_event(record, latest_ms, topic, partition, offset) or _read_carefully(
-        record, latest_ms, topic, partition, offset
-    )
+    try:
+        return plain_event(record, latest_ms, topic, partition, offset) or _read_carefully(
+            record, latest_ms, topic, partition, offset
+        )
+    except InvalidEvent as fault:
+        raise _as_written(fault, value) from None
 
 
 def _read_carefully(record: JsonObject, latest_ms: int, topic: str, partition: int, offset: int) -> ProductEvent:
@@ -81,6 +85,17 @@ def _read_carefully(record: JsonObject, latest_ms: int, topic: str, partition: i
     if is_posthog(record):
         return read_posthog(record, latest_ms, topic, partition, offset)
     return read_native(record, latest_ms, topic, partition, offset)
+
+
+_fields_as_written = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _as_written(fault: InvalidEvent, value: bytes) -> InvalidEvent:
+    """*fault*, unless 1e30 passed for an integer: to the parser they are the same, but not to the contract (R8)."""
+    if fault.detail != BEYOND_INTEGERS:
+        return fault
+    number = bytes(_fields_as_written(value)[fault.field])
+    return fault if number.removeprefix(b"-").isdigit() else InvalidEvent("bad_type", fault.field, NO_TIME)
 
 
 def _why_no_json(value: bytes) -> InvalidEvent:

@@ -30,6 +30,11 @@ LATEST_MS: Final = 253_402_300_799_999
 AHEAD_MS_MAX: Final = DAY_MS
 """How far an event may be ahead of the Kafka timestamp of its own record (CONTRACT.md 2)."""
 
+BEYOND_INTEGERS: Final = "an integer beyond 64 bits"
+"""What is wrong with a number that the parser handed on as a float; whether it was written as one, it did not say."""
+
+NO_TIME: Final = "neither a text nor an integer of milliseconds"
+
 _INTEGERS_END: Final = 2.0**63
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
@@ -143,8 +148,8 @@ def _refuse(value: object, field: str) -> NoReturn:
         raise InvalidEvent("missing_field", field, "it is required") from None
     # JSON has no limit on integers; the parser reads those beyond 64 bits as floats.
     if isinstance(value, float) and abs(value) >= _INTEGERS_END:
-        raise InvalidEvent("bad_time", field, "an integer beyond 64 bits")
-    raise InvalidEvent("bad_type", field, "neither a text nor an integer of milliseconds")
+        raise InvalidEvent("bad_time", field, BEYOND_INTEGERS)
+    raise InvalidEvent("bad_type", field, NO_TIME)
 
 
 def _why_not_believed(time_ms: int) -> str:

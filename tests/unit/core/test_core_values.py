@@ -1,5 +1,8 @@
 """Readers: what of a property's value is known."""
 
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +35,7 @@ CASES = {
         "blank": ("  ", None),
         "separators": ("--", None),
         "256 characters": ("E" * 256, "e" * 256),
+        "256 characters when trimmed": ("\t" + "E" * 256 + "  ", "e" * 256),
         "257 characters": ("e" * 257, None),
         "integer": (5, None),
     },
@@ -41,6 +45,7 @@ CASES = {
         "65 bits": (2**63, None),
         "float": (5.0, None),
         "separators": ("_", None),
+        "256 characters when trimmed": ("\t" + "E" * 256 + "  ", "e" * 256),
         "257 characters": ("e" * 257, None),
     },
     "whole": {
@@ -94,6 +99,9 @@ def test_readers(reader, given_value, expected):
         ("$10M\u2013$100M", 10_000_000),
         ("10M \u2014 100M", 10_000_000),
         ("10M\u2212100M", 10_000_000),
+        ("10M\u301c100M", 10_000_000),
+        ("$10M\u00a0\u2013\u202f$100M", 10_000_000),
+        (">\u00a010\u2009M", 10_000_000),
         ("10-50M", 10_000_000),
         ("500-1M", 500),
         ("10M-50", None),
@@ -117,14 +125,28 @@ def test_readers(reader, given_value, expected):
         ("10M>", None),
         (">5M+", None),
         ("\u0661M+", None),
+        ("10\u212a+", None),
         ("9" * 400 + "+", None),
+        ("9" * 1_000_000 + "B+", None),
+        ("1-" + "9" * 1_000_000 + "B", 1_000_000_000),
+        ("<" + "9" * 1_000_000 + "B", 0.01),
+        ("1" + " " * 5_000 + "-" + " " * 5_000 + "1" + " " * 5_000 + "x", None),  # in every way to share them: days
+        (">" + " " * 500_000 + "x", None),
         (" ", None),
     ],
+    ids=lambda value: repr(value)[:24],
 )  # fmt: skip
 def test_revenue_bands(text, expected):
     """R17: the lower bound counts; "above 0" is one cent; what is no band is unknown."""
 
     assert expected == read_amount(text)
+
+
+def test_every_dash_makes_a_band():
+    """R17 says any dash: all of Unicode's class for them, and the minus sign."""
+    dashes = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)) == "Pd"] + ["\u2212"]
+
+    assert dict.fromkeys(dashes, 1_000_000) == {dash: read_amount(f"1M{dash}2M") for dash in dashes}
 
 
 _amounts = st.builds(
@@ -137,7 +159,12 @@ _bands = st.one_of(
     st.builds("<{}".format, _amounts),
     st.builds("> {}".format, _amounts),
     st.builds("{}+".format, _amounts),
-    st.builds("{}{}{}".format, _amounts, st.sampled_from(["-", " \u2013 ", "\u2212", "~"]), _amounts),
+    st.builds(
+        "{}{}{}".format,
+        _amounts,
+        st.sampled_from(["-", " \u2013 ", "\u00a0\u2014\u202f", "\u2212", "\u301c", "~"]),
+        _amounts,
+    ),
     st.text(alphabet="0123,.$<>+-kMB ", max_size=12),
 )
 

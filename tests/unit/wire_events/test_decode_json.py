@@ -179,3 +179,22 @@ def test_a_record_is_too_deep_exactly_over_64_levels(inner, levels, arrays):
     too_deep = depth_by_hand(text) > 64
 
     assert too_deep == (reason_of(text.encode()) == "too_deep")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("100000000000000000000", "bad_time"),
+        ("-100000000000000000000", "bad_time"),
+        ("1e20", "bad_type"),
+        ("-1E20", "bad_type"),
+        ("100000000000000000000.0", "bad_type"),
+        ('1e20,"occurred_at":100000000000000000000', "bad_time"),
+        ('100000000000000000000,"occurred\\u005fat":1e20', "bad_type"),
+    ],
+)
+def test_a_time_beyond_64_bits_is_refused_as_what_it_was_written_as(number, reason):
+    """To the parser all of these are floats, but an integer is a time out of range and a float is no time (R8)."""
+    value = VALID.replace(b'"2026-01-05T10:00:00Z"', number.encode())
+
+    assert reason == reason_of(value)
