@@ -88,6 +88,7 @@ OUTPUTS = [
     ("explain", "lead-00001", "{events}"),
     ("whatif", "--against", "pql-100-linear", "{events}"),
     ("whatif", "--against", "pql-100-linear", "--json", "{events}"),
+    ("pack", "list"),
     ("pack", "show", "pql-100"),
     ("config", "show"),
     ("simulate", "--leads", "20"),
