@@ -370,6 +370,15 @@ def test_every_problem_is_told_at_once(directory):
     assert "mend the file; `pql-stream config check` tells what is left" == caught.value.what_to_do
 
 
+def test_sinks_are_looked_at_whatever_is_wrong_with_the_templates(directory):
+    """
+    A directory that is missing, and a login without a password: one round mends both.
+    """
+    told = problems_of(directory, "[templates]\ndirectory = 'nowhere'\n" + MAIL + "username = 'u'\n")
+
+    assert ["templates: the template directory", "sinks.mail: the login at the mail"] == [one[:33] for one in told]
+
+
 def test_a_route_to_a_sink_with_problems_is_not_blamed_for_them(directory):
     """
     The sink's own problem is the only one.
