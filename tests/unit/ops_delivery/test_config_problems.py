@@ -16,6 +16,7 @@ FORCE = '[sinks.force]\ntype = "salesforce"\nclient_id = "i"\n'
 
 FILES = {
     "no TOML": ("sinks = [", "no TOML: "),
+    "a number of more digits than are read": (f"sinks = {'9' * 5_000}", "no TOML: Exceeds the limit"),
     "an unknown section": ("[sink.crm]", "sink: 'sink' is not known here; did you mean sinks?"),
     "sinks that are no table": ("sinks = 3", "sinks: write [sinks...], a table"),
     "routes that are no list": ("[routes]\nname = 'x'", "routes: write [[routes]], a list of tables"),
@@ -223,6 +224,14 @@ ROUTE_TABLES = {
     "a bound that is no number": (
         route("where = { score_after = { at_least = 'sixty' } }"),
         "routes.r.where.score_after.at_least: is a text, not a number",
+    ),
+    "a bound that nothing compares with": (
+        route("where = { score_after = { at_least = nan } }"),
+        "routes.r.where.score_after.at_least: is nan, or too large for a number",
+    ),
+    "a value of more digits than a number has": (
+        route(f"where = {{ score_after = {'9' * 400} }}"),
+        "routes.r.where.score_after: is nan, or too large for a number",
     ),
     "bounds that nothing meets": (
         route("where = { score_after = { at_least = 60, below = 60 } }"),
