@@ -61,6 +61,8 @@ def test_every_command_has_help(words, flag):
         ("emit",),
         ("explain",),
         ("topics", "nonsense"),
+        ("cutover", "pql-100", "--patience", "nan"),
+        ("backfill", "events.jsonl", "--stalled-after", "nan"),
         *((*words, "--nonsense") for words in every_command()),
     ],
     ids=" ".join,
