@@ -92,9 +92,15 @@ class Operator:
         Where they are at it already it is waited for: another request would make them begin anew.
 
         Raises:
-            PqlError: as `check`.
+            PqlError: as `check`; or it is live.
         """
         known = self.control.read()
+        if any(known.live(partition) == pack for partition in range(self.partitions)):
+            raise PqlError(
+                f"{pack} is live, and the live pack cannot be filled",
+                why="what is published would change",
+                what_to_do="fill a pack of PQL_SHADOW_PACKS; `pql-stream cutover --status` shows which one is live",
+            )
         request = known.fill
         if request is None or request.pack.id != pack or self._is_over(known, request.request_id):
             request = FillRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
@@ -161,7 +167,7 @@ class Operator:
         if unable:
             raise PqlError(
                 f"it cannot be done: {unable[0].why}",
-                why=f"{len(unable)} partitions say so; on the others nothing more is done than `--status` shows",
+                why=f"{len(unable)} partitions say so; on the others no more is done than `cutover --status` shows",
                 what_to_do="name the pack in PQL_SHADOW_PACKS of every worker, start them again, and run this again",
             )
 

@@ -340,7 +340,8 @@ def read_settings(environ: Mapping[str, str]) -> SettingsReading:
     known = {*Settings.names(), *(f"{name}_FILE" for name in secrets)}
     present = {name: text for name, text in environ.items() if text.strip()}
     problems = [*unknown_names(present, known=known, ignored=OTHERS_NAMES), *given.problems]
-    problems += check_together({**dict.fromkeys(given.unusable, ""), **given.texts})
+    labels = {name: origin.label for name, origin in given.origins.items()}
+    problems += check_together({**dict.fromkeys(given.unusable, ""), **given.texts}, labels)
     source, settings = EnvSettingsSource(Settings), None
     source.env_vars = given.texts
     try:

@@ -94,8 +94,12 @@ def check_data_dir(path: Path) -> Path:
     return path
 
 
-def check_together(given: Mapping[str, str]) -> list[str]:
-    """Problems of settings that need, or exclude, one another; *given* has those that are set, by name."""
+def check_together(given: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
+    """
+    Problems of settings that need, or exclude, one another; *given* has those that are set, by name.
+
+    *labels*: what a problem calls those that have another name where they are set.
+    """
     protocol = given.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT").upper()
     problems = []
     if protocol.startswith("SASL_"):
@@ -106,16 +110,16 @@ def check_together(given: Mapping[str, str]) -> list[str]:
         ]
     # Set but without effect: the operator believes that the link is protected.
     if protocol in {"PLAINTEXT", "SSL"}:
-        problems += _without_effect(given, "KAFKA_SASL_", protocol)
+        problems += _without_effect(given, labels, "KAFKA_SASL_", protocol)
     if protocol in {"PLAINTEXT", "SASL_PLAINTEXT"}:
-        problems += _without_effect(given, "KAFKA_SSL_", protocol)
+        problems += _without_effect(given, labels, "KAFKA_SSL_", protocol)
     for name, needed in (
         ("KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE"),
         ("KAFKA_SSL_KEYFILE", "KAFKA_SSL_CERTFILE"),
         ("KAFKA_SSL_KEY_PASSWORD", "KAFKA_SSL_KEYFILE"),
     ):
         if name in given and needed not in given:
-            problems.append(f"{name} is set without {needed}")
+            problems.append(f"{labels.get(name, name)} is set without {needed}")
     return problems
 
 
@@ -140,9 +144,9 @@ def _is_service_link(name: str, value: str) -> bool:
     return _SERVICE_LINK.fullmatch(name) is not None or (name.endswith("_PORT") and "://" in value)
 
 
-def _without_effect(given: Mapping[str, str], prefix: str, protocol: str) -> list[str]:
+def _without_effect(given: Mapping[str, str], labels: Mapping[str, str], prefix: str, protocol: str) -> list[str]:
     return [
-        f"{name} has no effect when KAFKA_SECURITY_PROTOCOL is {protocol}"
+        f"{labels.get(name, name)} has no effect when KAFKA_SECURITY_PROTOCOL is {protocol}"
         for name in sorted(given)
         if name.startswith(prefix)
     ]

@@ -427,6 +427,17 @@ def test_events_are_not_written_over(pql, events, tmp_path, name):
     assert EVENTS == (tmp_path / name).read_bytes()
 
 
+def test_an_output_directory_without_a_name(pql, events, tmp_path, monkeypatch):
+    """A variable of the user's script that is not set: exit 2, and the working directory is as it was."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    ended = pql("replay", events, "--out", "")
+
+    assert (2, b"") == ended[:2]
+    assert "it is empty; name a directory" in ended.stderr
+    assert before == sorted(tmp_path.iterdir())
+
+
 def test_an_output_directory_that_cannot_be_made(pql, events):
     """A file in the way of --out: exit 1 with what, why and what to do."""
     ended = pql("replay", events, "--out", events / "sub")

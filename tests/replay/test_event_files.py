@@ -164,6 +164,16 @@ def test_a_file_packed_in_another_way_is_told(tmp_path, content, kind):
     assert f"it is {kind}, which is not read: unpack it, or pipe it in" == refused.value.why
 
 
+def test_parquet_where_lines_are_wanted(tmp_path):
+    """`score` and `emit`, and who reads a pipe, say which commands take it: no file of refused lines here either."""
+    path = tmp_path / "events.parquet"
+    path.write_bytes(b"PAR1 and so on PAR1")
+    with pytest.raises(InvalidInput, match="cannot read") as refused:
+        lines_of(path)
+
+    assert refused.value.why.startswith("it is Parquet, which only `replay`, `whatif` and `backfill` read")
+
+
 @pytest.mark.parametrize("start", [BOM, b" \r\n\t"], ids=["byte order mark", "blanks"])
 def test_a_plain_file_called_gz_may_begin_as_any_other(tmp_path, start):
     """What may stand before the first event of a file may stand there too."""

@@ -21,6 +21,7 @@ from pql_stream.ops.backfilling import (
 )
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.cli.score import report_rejected
+from pql_stream.ops.cli.time_option import Patience
 from pql_stream.ops.emitter import Emitter
 from pql_stream.ops.progress import progress_towards, records_with_progress
 from pql_stream.ops.replaying.options import AskedSource, source_options
@@ -36,7 +37,7 @@ from pql_stream.stream.names import APP_ID, PQL_QUALIFIED, PRODUCT_ACTIVITY_BACK
 @click.option(
     "--stalled-after",
     "stalled_s",
-    type=click.FloatRange(min=1),
+    type=Patience(),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pql_stream.ops.delivery.files import lines_of
 from pql_stream.ops.delivery.shown import MASK, entries
 from pql_stream.ops.settings import Settings, read_settings
 from pql_stream.ops.settings_sources import SettingsReading
+
+EXIT_USAGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +60,45 @@ def show(*, as_json: bool) -> None:
 
 
 @command.command()
-def check() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
+def check(ctx: click.Context, *, as_json: bool) -> None:
     """
     Whether every setting that is given can be used, sinks, routes and templates too: exit 0, or 2 and every problem.
 
     Looks at nothing else: `pql-stream doctor` tells whether a worker could run, on which cluster and pack.
     """
+    try:
+        warnings = _warnings()
+    except (InvalidSettings, InvalidPack) as exc:
+        if not as_json:
+            raise
+        _print_checked(exc.what, problems=exc.why.splitlines())
+        ctx.exit(EXIT_USAGE)
+    if as_json:
+        _print_checked("", warnings=warnings)
+        return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo("the settings are fine; `pql-stream doctor` tells whether a worker can run with them", err=True)
+
+
+def _warnings() -> list[str]:
+    """
+    What may be meant so in the settings, and yet is told.
+
+    Raises:
+        InvalidSettings, InvalidPack: there are problems.
+    """
     reading = read_settings(os.environ)
     config = _delivery_config(reading)
     settings = reading.require()
-    for warning in config.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if config.sinks and settings.redis_url is None:
-        click.echo("warning: REDIS_URL is not set, and a worker that delivers needs it", err=True)
-    click.echo("the settings are fine; `pql-stream doctor` tells whether a worker can run with them", err=True)
+    no_redis = config.sinks and settings.redis_url is None
+    return [*config.warnings, *(["REDIS_URL is not set, and a worker that delivers needs it"] if no_redis else [])]
+
+
+def _print_checked(error: str, *, problems: Sequence[str] = (), warnings: Sequence[str] = ()) -> None:
+    click.echo(json.dumps({"fine": not error, "error": error, "problems": problems, "warnings": warnings}, indent=2))
 
 
 def _delivery_config(reading: SettingsReading) -> DeliveryConfig:

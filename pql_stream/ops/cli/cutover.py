@@ -10,6 +10,7 @@ import orjson
 
 from pql_stream.core.packs import PackId
 from pql_stream.errors import InvalidSettings, PqlError
+from pql_stream.ops.cli.time_option import Patience
 from pql_stream.ops.cutover import Control, Operator, open_control
 from pql_stream.ops.rosters import load_roster
 from pql_stream.ops.settings import Settings, load_settings
@@ -30,7 +31,7 @@ def waiting_options(patience_s: float = PATIENCE_S) -> Callable[[Callable[..., A
         return click.option(
             "--patience",
             "patience_s",
-            type=click.FloatRange(min=1),
+            type=Patience(),
             default=patience_s,
             show_default=True,
             help="Seconds in which no partition gets done, after which to give up; the workers go on.",

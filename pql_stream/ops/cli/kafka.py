@@ -12,13 +12,14 @@ import click
 
 from pql_stream.ops.brokers.jars import KAFKA_VERSION, jars_dir
 from pql_stream.ops.brokers.local import LocalKafka
+from pql_stream.ops.cli.path_option import NewPath
 
 
 @click.command
 @click.option(
     "--data",
     "data_dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NewPath(directory=True),
     help="Keep the records here, for the next start too; without it they go at the end.",
 )
 @click.option(

@@ -9,16 +9,14 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from pql_stream.core.packs import ModelPack
 from pql_stream.errors import InvalidPack
+from pql_stream.ops.cli.console import PlainConsole
 from pql_stream.wire.packs import dump_pack, load_pack, load_pack_file, shipped_packs
 
 EXIT_BAD_PACK = 2
-_WIDTH_PIPED = 120
-"""Characters a line where nobody's terminal says how wide it is."""
 
 
 @click.group("pack")
@@ -159,8 +157,4 @@ def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*header, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for row in rows:
         table.add_row(*row)
-    # Titles and words are RevOps' own text: no markup of rich's is read in them.
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_PIPED
-    console.print(table)
+    PlainConsole().print(table)

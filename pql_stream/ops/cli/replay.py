@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
+from pql_stream.ops.cli.path_option import NewPath
 from pql_stream.ops.cli.time_option import Time
 from pql_stream.ops.progress import progress_of
 from pql_stream.ops.replaying.options import AskedSource, source_options
@@ -29,7 +30,7 @@ SMALL_RECORDS = 200_000
 
 @click.command()
 @source_options()
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
+@click.option("--out", required=True, type=NewPath(directory=True), help="Where the results go.")
 @click.option("--pack", "pack_name", default="pql-100", show_default=True, help="A shipped pack, or a file.")
 @click.option("--as-of", "as_of_ms", type=Time(), metavar="T", help="Only what had arrived by T: the score as it was.")
 @click.option("--at", "at_ms", type=Time(), metavar="T", help="Only what had happened by T, whenever it arrived.")

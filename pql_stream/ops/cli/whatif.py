@@ -9,12 +9,13 @@ import click
 
 from pql_stream.core.packs import compile_pack
 from pql_stream.errors import InvalidInput
+from pql_stream.ops.cli.path_option import NewPath
 from pql_stream.ops.cli.score import report_refusals
 from pql_stream.ops.progress import chunks_with_progress
 from pql_stream.ops.replaying.options import AskedSource, source_options
 from pql_stream.ops.settings import load_settings
 from pql_stream.ops.whatif.as_json import json_chunks
-from pql_stream.ops.whatif.page import PAGE_LEADS, page, write_page
+from pql_stream.ops.whatif.page import PAGE_LEADS, is_written_through, page, write_page
 from pql_stream.ops.whatif.routes import find_routes
 from pql_stream.ops.whatif.sources import DemoEvents
 from pql_stream.ops.whatif.terminal import print_report
@@ -55,9 +56,7 @@ class LimitType(click.ParamType):
 @click.option(
     "--top", type=click.IntRange(0, 10_000), help=f"Leads shown; without it {TERMINAL_LEADS}, {PAGE_LEADS} on the page."
 )
-@click.option(
-    "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as a page."
-)
+@click.option("--html", "html_file", type=NewPath(directory=False), help="Write the report as a page.")
 @click.option("--max-changed", type=LimitType(), help="Exit 1 if more leads change: 50, or 2%.")
 @click.option("--max-new-qualified", type=LimitType(), help="Exit 1 if more leads qualify that do not today.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object, with every lead that changes.")
@@ -124,7 +123,7 @@ def _check_page(path: Path, files: tuple[str, ...]) -> None:
     """Find out before the events are read: a typo costs no minutes, and the events are not written over."""
     if any(path.exists() and Path(file).exists() and path.samefile(file) for file in files):
         raise click.UsageError(f"--html {path} is one of the files of events; name another")
-    if not os.access(path.parent, os.W_OK):
+    if not os.access(path.parent, os.W_OK) and not is_written_through(path):
         raise InvalidInput(
             f"cannot write {path}",
             why="its directory is not there, or is not writable",

@@ -7,7 +7,7 @@ also stand as tables in tables.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -58,7 +58,7 @@ def _condition(name: str, asked: object, at: str) -> tuple[Condition, list[str]]
     for word in ("at_least", "below"):
         bound = asked.get(word)
         if bound is not None and not _is_number(bound):
-            found.append(f"{at}.{word}: {wrong_type(bound, 'a number')}")
+            found.append(f"{at}.{word}: {_unusable(bound, 'a number')}")
             bound = None
         bounds[word] = bound
     at_least, below = bounds["at_least"], bounds["below"]
@@ -73,7 +73,7 @@ def _values(asked: object, at: str) -> tuple[tuple[Scalar, ...], list[str]]:
         return (), [f"{at}: an empty list; write the values that it may have"]
     wrong = [value for value in listed if not isinstance(value, str | bool) and not _is_number(value)]
     if wrong:
-        return (), [f"{at}: {wrong_type(wrong[0], 'a text, a number, true or false')}"]
+        return (), [f"{at}: {_unusable(wrong[0], 'a text, a number, true or false')}"]
     # 60 and 60.0 are told apart where they are compared, and a file may well have one for the other.
     return tuple(same for value in listed for same in _written(value)), []
 
@@ -103,4 +103,11 @@ def _misfits(condition: Condition, field: KnownField) -> Iterator[str]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A number that compares with others: TOML has nan, inf and integers of any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _unusable(value: object, wanted: str) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "is nan, or too large for a number"
+    return wrong_type(value, wanted)

@@ -83,7 +83,8 @@ class _Reader:
         self.problems += [f"{name}: {unknown(name, _SECTIONS)}" for name in sorted(tables.keys() - _SECTIONS)]
         templates = self._templates(self._section(tables, "templates", dict) or {})
         tools = self._tools(templates)
-        sinks = self._sinks(self._section(tables, "sinks", dict) or {}, tools)
+        # Sinks are opened to find what is wrong with them, whatever is wrong with the templates.
+        sinks = self._sinks(self._section(tables, "sinks", dict) or {}, tools or self._tools_with(TemplateSettings()))
         routes = self._routes(self._section(tables, "routes", list) or [], sinks, tools)
         led_to = {route.sink for route in routes}
         return DeliveryConfig(
@@ -115,13 +116,16 @@ class _Reader:
         except InvalidSettings as exc:
             self.problems.append(problem_of(exc, "templates"))
             return None
+        return self._tools_with(settings)
+
+    def _tools_with(self, settings: TemplateSettings) -> Tools:
         return Tools(Templates(settings), tuple(tier.name for tier in self._pack.tiers), time.time)
 
-    def _sinks(self, tables: Mapping[str, Any], tools: Tools | None) -> dict[str, SinkForm | None]:
+    def _sinks(self, tables: Mapping[str, Any], tools: Tools) -> dict[str, SinkForm | None]:
         self.problems += name_problems(tables)
         return {name: self._sink(table, f"sinks.{name}", tools) for name, table in tables.items()}
 
-    def _sink(self, table: object, path: str, tools: Tools | None) -> SinkForm | None:
+    def _sink(self, table: object, path: str, tools: Tools) -> SinkForm | None:
         """The form of one sink, None if it cannot be read."""
         if not isinstance(table, Mapping):
             self.problems.append(f"{path}: {wrong_type(table, 'a table')}")
@@ -140,7 +144,7 @@ class _Reader:
         before = len(self.problems)
         for name, mapping in sink.mappings().items():
             self.problems += self._records.mapping_problems(mapping, f"{path}.{name}")
-        if tools is not None and len(self.problems) == before:
+        if len(self.problems) == before:
             try:
                 sink.open(tools)
             except InvalidSettings as exc:

@@ -50,15 +50,17 @@ def read_tables(path: Path) -> dict[str, Any]:
         InvalidSettings: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, RecursionError) as exc:
-        raise _unusable(path, [f"no TOML: {exc}"]) from exc
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:  # no permission; not UTF-8
         raise InvalidSettings(
             f"{path} cannot be read",
             why=getattr(exc, "strerror", None) or "it is not UTF-8 text",
             what_to_do="set PQL_CONFIG to a file that this user may read",
         ) from exc
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # also a number of more digits than Python reads
+        raise _unusable(path, [f"no TOML: {exc}"]) from exc
 
 
 def lines_of(path: Path) -> Lines:

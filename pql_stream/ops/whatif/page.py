@@ -57,21 +57,29 @@ def page(report: Report, leads: Sequence[LeadDifference]) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """
-    Write *text*, a page, to *path*, which takes its name when all of it is there.
+    Write *text*, a page, to *path*, which takes its name when all of it is there. A pipe or a device is written to.
 
     Raises:
         InvalidInput: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    is_in_place = is_written_through(path)
+    target = path if is_in_place else path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        target.write_text(text, encoding="utf-8")
+        if not is_in_place:
+            target.replace(path)
     except OSError as exc:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if not is_in_place:
+            with suppress(OSError):
+                target.unlink(missing_ok=True)
         raise InvalidInput(
             f"cannot write {path}", why=exc.strerror or str(exc), what_to_do="name another --html file"
         ) from exc
+
+
+def is_written_through(path: Path) -> bool:
+    """Is *path* there, and something that a file must not take the place of: a pipe, a device, `/dev/stdout`?"""
+    return path.exists() and not path.is_file()
 
 
 class Cell(NamedTuple):

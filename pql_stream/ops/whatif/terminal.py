@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 from pql_stream.core.packs import Tier
+from pql_stream.ops.cli.console import PlainConsole
 from pql_stream.ops.cli.plain import plain
 from pql_stream.ops.whatif.words import (
     COALESCING,
@@ -30,8 +31,6 @@ from pql_stream.replay.whatif.report import Report
 from pql_stream.replay.whatif.totals import BIN_POINTS, Both
 from pql_stream.replay.whatif.verdicts import Move
 
-_WIDTH_PIPED = 120
-"""Characters a line where nobody's terminal says how wide it is."""
 _BAR_CELLS = 30
 _ID_CELLS_MAX = 36
 _RULES_OF_LEAD_MAX = 4
@@ -41,18 +40,9 @@ _PARTS = " ▏▎▍▌▋▊▉█"
 """A cell of a bar, from nothing to whole."""
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """A reader who has had enough is no failure: `ops.cli` ends the command, where rich would with exit code 1."""
-        raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
-
-
 def print_report(report: Report, leads: Sequence[LeadDifference]) -> None:
     """*report* on stdout, with *leads* one by one: those that change, or the first of them."""
-    # What packs and leads are called is other people's text: no markup of rich's is read in it.
-    console = _Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_PIPED
+    console = PlainConsole()
     blocks = not console.encoding.lower().startswith("utf")
     for part in _parts(report, leads, ascii_only=blocks):
         console.print(part)

@@ -20,12 +20,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED = (range(0x50, 0x60), b"\x2a\x4d\x18")
 """A frame that decoders skip; some writers begin a file with one."""
+_UNREAD = "which is not read: unpack it, or pipe it in"
 _FOREIGN = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"PK\x03\x04": "a zip archive",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"Obj\x01": "Avro",
+    b"BZh": f"bzip2, {_UNREAD}",
+    b"\xfd7zXZ\x00": f"xz, {_UNREAD}",
+    b"PK\x03\x04": f"a zip archive, {_UNREAD}",
+    b"\x04\x22\x4d\x18": f"lz4, {_UNREAD}",
+    b"Obj\x01": f"Avro, {_UNREAD}",
+    b"PAR1": "Parquet, which only `replay`, `whatif` and `backfill` read, and only by the name of a file",
 }
 """No event begins so. Read as lines, such a file would be nothing but refused ones, and the command would end well."""
 _BLANK_OR_MARK = b"\xef\xbb\xbf"
@@ -41,7 +43,7 @@ def decompressed(raw: io.BufferedReader, name: str) -> IO[bytes]:
     """
     start = raw.peek(len(_ZSTD_MAGIC))
     if (foreign := next((kind for magic, kind in _FOREIGN.items() if start.startswith(magic)), None)) is not None:
-        raise OSError(f"it is {foreign}, which is not read: unpack it, or pipe it in")
+        raise OSError(f"it is {foreign}")
     if start.startswith(_GZIP_MAGIC):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     if start.startswith(_ZSTD_MAGIC) or (start[:1] and start[0] in _ZSTD_SKIPPED[0] and start[1:4] == _ZSTD_SKIPPED[1]):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.routes import Route
+from pql_stream.core.routes import CANARY_LEAD_ID, Route
 from pql_stream.core.states import LeadState, PackState, Step
 from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidEvent, RejectReason
@@ -88,7 +88,7 @@ class Comparison:
     """
     *today* is the pack that is live, *then* the candidate. Give it every record, in order.
 
-    `leads` has every lead that an accepted event named.
+    `leads` has every lead that an accepted event named; a canary is none.
     """
 
     def __init__(self, today: CompiledPack, then: CompiledPack, routes: Sequence[Route] = ()) -> None:
@@ -127,6 +127,8 @@ class Comparison:
             timestamp_ms=record.timestamp_ms,
             headers=tuple(record.headers),
         )
+        if event.lead_id == CANARY_LEAD_ID:
+            return
         pair = self.leads.get(event.lead_id)
         today = advance(None if pair is None else pair.today, event, self.today.pack)
         then = advance(None if pair is None else pair.then, event, self.then.pack)

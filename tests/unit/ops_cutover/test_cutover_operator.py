@@ -130,6 +130,15 @@ def test_a_check_adds_up_what_the_workers_say(workers):
     ]
 
 
+def test_the_live_pack_is_not_filled(workers):
+    """No worker is asked, and what is said names what can be filled."""
+    with pytest.raises(PqlError, match="old version 1 is live, and the live pack cannot be filled") as caught:
+        workers.operator().fill(OLD)
+
+    assert "PQL_SHADOW_PACKS" in caught.value.what_to_do
+    assert [] == workers.asked
+
+
 def test_a_fill_that_is_under_way_is_waited_for(workers):
     """Another request would make the workers begin anew; when it is done, or refused, another one is made."""
     begun = FillRequest(request_id="f", pack=PackRef.of(NEW), asked_at=AT)

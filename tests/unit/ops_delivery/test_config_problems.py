@@ -16,6 +16,7 @@ FORCE = '[sinks.force]\ntype = "salesforce"\nclient_id = "i"\n'
 
 FILES = {
     "no TOML": ("sinks = [", "no TOML: "),
+    "a number of more digits than are read": (f"sinks = {'9' * 5_000}", "no TOML: Exceeds the limit"),
     "an unknown section": ("[sink.crm]", "sink: 'sink' is not known here; did you mean sinks?"),
     "sinks that are no table": ("sinks = 3", "sinks: write [sinks...], a table"),
     "routes that are no list": ("[routes]\nname = 'x'", "routes: write [[routes]], a list of tables"),
@@ -224,6 +225,14 @@ ROUTE_TABLES = {
         route("where = { score_after = { at_least = 'sixty' } }"),
         "routes.r.where.score_after.at_least: is a text, not a number",
     ),
+    "a bound that nothing compares with": (
+        route("where = { score_after = { at_least = nan } }"),
+        "routes.r.where.score_after.at_least: is nan, or too large for a number",
+    ),
+    "a value of more digits than a number has": (
+        route(f"where = {{ score_after = {'9' * 400} }}"),
+        "routes.r.where.score_after: is nan, or too large for a number",
+    ),
     "bounds that nothing meets": (
         route("where = { score_after = { at_least = 60, below = 60 } }"),
         "routes.r.where.score_after: nothing is at least 60 and below 60",
@@ -368,6 +377,15 @@ def test_every_problem_is_told_at_once(directory):
         "line 16: routes.s.sink:",
     ] == [line[: line.index(": ", 8) + 1] for line in caught.value.why.splitlines()]
     assert "mend the file; `pql-stream config check` tells what is left" == caught.value.what_to_do
+
+
+def test_sinks_are_looked_at_whatever_is_wrong_with_the_templates(directory):
+    """
+    A directory that is missing, and a login without a password: one round mends both.
+    """
+    told = problems_of(directory, "[templates]\ndirectory = 'nowhere'\n" + MAIL + "username = 'u'\n")
+
+    assert ["templates: the template directory", "sinks.mail: the login at the mail"] == [one[:33] for one in told]
 
 
 def test_a_route_to_a_sink_with_problems_is_not_blamed_for_them(directory):

@@ -75,6 +75,28 @@ def test_check_passes_on_good_settings(environ):
     assert (0, "") == (result.exit_code, result.stdout)
 
 
+def test_check_for_machines(environ):
+    """
+    One object on stdout, whether the settings are fine or not; the exit code says so, too.
+    """
+    fine = CliRunner().invoke(cli, ["config", "check", "--json"])
+    environ("PQL_STORE", "redis")
+    bad = CliRunner().invoke(cli, ["config", "check", "--json"])
+
+    assert (0, "", {"fine": True, "error": "", "problems": [], "warnings": []}) == (
+        fine.exit_code,
+        fine.stderr,
+        json.loads(fine.stdout),
+    )
+    assert (2, "") == (bad.exit_code, bad.stderr)
+    assert {
+        "fine": False,
+        "error": "a setting cannot be used",
+        "problems": ["PQL_STORE='redis': must be 'memory' or 'rocksdb'"],
+        "warnings": [],
+    } == json.loads(bad.stdout)
+
+
 def test_check_names_every_problem_and_exits_2(environ, capsys):
     """
     Bad settings: exit 2, one line a problem on stderr, no traceback.

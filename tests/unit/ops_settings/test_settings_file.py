@@ -125,6 +125,20 @@ def test_values_of_the_file_keep_the_rules_of_settings(file):
     ] == sorted(problem[: problem.index(" ", problem.rindex(": ", 0, 60) + 2)] for problem in problems)
 
 
+def test_a_value_that_does_not_go_with_another_has_its_line(file):
+    """
+    Whoever has to take it away finds it where it stands, and by the name that it has there.
+    """
+    file('[settings]\nsasl_username = "pql"\nssl_keyfile = "pql.toml"')
+
+    assert [
+        "KAFKA_SASL_MECHANISM has no effect when KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+        "pql.toml: line 2: settings.sasl_username has no effect when KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+        "pql.toml: line 3: settings.ssl_keyfile has no effect when KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+        "pql.toml: line 3: settings.ssl_keyfile is set without KAFKA_SSL_CERTFILE",
+    ] == sorted(problems_of({"KAFKA_SASL_MECHANISM": "PLAIN"}))
+
+
 def test_what_cannot_be_had_is_not_called_missing(file):
     """
     A login with two parts of no use has two problems; a password of the file does not stand in for one that was meant.

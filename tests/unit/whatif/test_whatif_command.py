@@ -162,6 +162,7 @@ def test_a_gate_over_nothing_is_not_passed(events):
         (("{events}", "--max-changed", "2.5"), "write a number of leads, such as 50, or a share"),
         (("{events}", "--max-new-qualified", "many"), "write a number of leads, such as 50, or a share"),
         (("{events}", "--html", "{events}"), "one of the files of events"),
+        (("{events}", "--html", ""), "it is empty; name a file"),
         (("{events}", "--top", "-1"), "--top"),
     ],
     ids=str,

@@ -252,11 +252,12 @@ def test_a_bug_under_one_pack_counts_on_neither_side():
     assert ({}, 0, [0] * len(ROUTES)) == (comparison.leads, comparison.today.changes, comparison.today.deliveries)
 
 
-def test_nobody_is_told_of_the_canary():
-    """The lead that only watches whether scoring works is scored, and goes no route."""
+def test_the_canary_is_no_lead():
+    """What only watches whether scoring works is in the topic, and in no number but that of the events."""
     comparison = compared([Recorded("f", 0, 1, native_json("paid", CANARY_LEAD_ID))])
 
-    assert 1 == comparison.then.changes
+    assert 1 == comparison.tally.accepted
+    assert ({}, 0, 0) == (comparison.leads, comparison.today.changes, comparison.then.changes)
     assert [0] * len(ROUTES) == comparison.then.deliveries
 
 

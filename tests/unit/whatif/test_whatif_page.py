@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -166,3 +167,16 @@ def test_a_page_is_there_whole_or_not_at_all(tmp_path):
     write_page(tmp_path / "page.html", "text")
 
     assert {"file": "mine", "page.html": "text"} == {path.name: path.read_text() for path in tmp_path.iterdir()}
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    """So does a device, or /dev/stdout: a file that took its place would be the end of it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_page(path, "text")
+    told = os.read(reading, 100)
+    os.close(reading)
+
+    assert b"text" == told
+    assert [path] == list(tmp_path.iterdir())
