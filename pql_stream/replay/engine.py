@@ -65,7 +65,11 @@ def _replayed(job: Job, workspace: Workspace, goes_on: GoesOn, say: Say) -> Repl
         # It would fail again, at the same place.
         workspace.remove()
         raise
-    workspace.finish(replayed, _names(job))
+    in_columns = tuple(map(parquet_name, NAMES))
+    if job.parquet:
+        workspace.finish(replayed, (*NAMES, *in_columns))
+    else:
+        workspace.finish(replayed, NAMES, stale=in_columns)
     return replayed
 
 
@@ -84,10 +88,6 @@ def _made(job: Job, workspace: Workspace, goes_on: GoesOn) -> Replayed:
     if job.parquet:
         write_parquet(workspace.files, job.pack)
     return _account(done)
-
-
-def _names(job: Job) -> tuple[str, ...]:
-    return (*NAMES, *map(parquet_name, NAMES)) if job.parquet else NAMES
 
 
 def _account(done: list[Checkpoint]) -> Replayed:

@@ -104,8 +104,12 @@ class Workspace:
         """Where the files are when they are whole."""
         return self.share(0) if self.shares == 1 else self.directory / "merged"
 
-    def finish(self, replayed: Replayed, names: Sequence[str]) -> None:
-        """The files *names* are whole: move them to where they belong, which can be gone on with, too."""
+    def finish(self, replayed: Replayed, names: Sequence[str], stale: Sequence[str] = ()) -> None:
+        """
+        The files *names* are whole: move them to where they belong, which can be gone on with, too.
+
+        Those called *stale* go: an earlier replay has left them, and beside these they would pass for its results.
+        """
         if self.finished is None:
             for name in names:
                 _sync(self.files / name)
@@ -113,6 +117,8 @@ class Workspace:
         for name in names:
             with suppress(FileNotFoundError):  # moved already
                 (self.files / name).replace(self.out / name)
+        for name in stale:
+            (self.out / name).unlink(missing_ok=True)
         self.remove()
 
     def remove(self) -> None:

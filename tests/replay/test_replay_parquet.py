@@ -91,3 +91,15 @@ def test_without_pyarrow_it_is_refused_before_anything_is_read(events, tmp_path,
 
     assert "pip install 'pql-stream[parquet]'" == caught.value.what_to_do
     assert {} == files_in(tmp_path / "out")
+
+
+def test_a_replay_without_parquet_leaves_none_of_an_earlier_one(events, tmp_path):
+    """
+    The columns of other events, beside the lines of these, would pass for the same result.
+    """
+    replay(job_of(events, out=tmp_path, parquet=True), on_and_on, say_nothing)
+    (tmp_path / "mine.parquet").write_bytes(b"")
+
+    replay(job_of(events, out=tmp_path), on_and_on, say_nothing)
+
+    assert {*NAMES, "mine.parquet"} == set(files_in(tmp_path))
