@@ -10,6 +10,7 @@ import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
 from pql_stream.core.changes import ModeName
+from pql_stream.core.values import Number
 from pql_stream.errors import BrokerAway, InvalidEvent, PqlError
 from pql_stream.ops.emitter import Emitter
 from pql_stream.ops.group_offsets import committed_offsets
@@ -134,7 +135,7 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     pack: str
     tier: str
     tier_before: str
-    score: float
+    score: Number
     sales_ready: bool
     handoff: str | None
     occurred_at: str

@@ -50,7 +50,7 @@ def replay(job: Job, goes_on: GoesOn, say: Say) -> Replayed:
         raise InvalidInput(
             f"cannot write to {job.out}",
             why=exc.strerror or str(exc),
-            what_to_do="see that there is space, and the right to write; the same command then goes on where it was",
+            what_to_do="see that there is space, and the right to write; then run the same command again",
         ) from exc
 
 

@@ -162,6 +162,14 @@ def test_the_leads_of_whom_nobody_is_told():
     assert [("a", "unqualified", "silver")] == [(one.lead_id, one.tier_before, one.tier) for one in untold(values)]
 
 
+@pytest.mark.parametrize("score", [80, 80.25])
+def test_a_score_is_shown_as_its_record_has_it(score):
+    """A whole number of points is no 80.0."""
+    (lead,) = untold([qualified("a", "gold", "unqualified", score=score)])
+
+    assert str(score) == str(lead.score)
+
+
 def test_a_backfill_of_what_was_filled_in_is_wrong_usage():
     """
     Its own topic is scored already; to write it onto itself would double it.
