@@ -13,6 +13,7 @@ from pql_stream.ops.cutover import Operator, pack_before
 from pql_stream.stream.control_log import ControlLog
 from pql_stream.wire.control import (
     CastAnswer,
+    CheckRequest,
     FillRequest,
     PackRef,
     ReportAnswer,
@@ -198,6 +199,46 @@ def test_of_two_operators_the_last_counts_and_the_first_is_told(workers):
             NEW, "none"
         )
     assert first.partitions == PARTITIONS
+
+
+def test_of_two_who_ask_the_same_both_get_it(workers):
+    """From two terminals at once: workers answer the last request only, and the first one waits for that."""
+    meanwhile: list[Request] = [
+        CheckRequest(request_id="c", pack=PackRef.of(NEW), asked_at=AT),
+        SwitchRequest(request_id="s", pack=PackRef.of(NEW), announce="new", asked_at=AT),
+    ]
+    own_ask = workers.ask
+
+    def ask(request: Request) -> None:
+        own_ask(request)
+        for other in [other for other in meanwhile if other.kind == request.kind]:
+            workers.write(other)
+
+    workers.ask = ask
+    operator = workers.operator()
+    reports = operator.check(NEW)
+    known = operator.switch(NEW, "new")
+
+    assert ["c"] * PARTITIONS == [one.request_id for one in reports]
+    assert ["s"] * PARTITIONS == [known.casts[partition][-1].request_id for partition in range(PARTITIONS)]
+
+
+def test_who_was_overtaken_by_another_question_asks_again(workers):
+    """When that one is answered, so that neither of the two gets no answer."""
+    other = CheckRequest(request_id="c", pack=PackRef.of(OTHER), asked_at=AT)
+    own_ask = workers.ask
+
+    def ask(request: Request) -> None:
+        own_ask(request)
+        if len(workers.asked) == 1:
+            workers.write(other)
+
+    workers.ask = ask
+    reports = workers.operator().check(NEW)
+
+    assert [NEW, NEW] == [request.pack.id for request in workers.asked]
+    assert [workers.asked[1].request_id] * PARTITIONS == [one.request_id for one in reports]
+    assert [True] * PARTITIONS == [(partition, "c") in workers.known().reports for partition in range(PARTITIONS)]
 
 
 def test_what_is_live_already_needs_nothing(workers, capsys):
