@@ -35,6 +35,7 @@ class Workers:
     silent: frozenset[int] = frozenset()
     lacking: frozenset[int] = frozenset()
     incomplete: int = 0
+    edited: int = 0
     asked: list[Request] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     time_s: float = 0.0
@@ -65,6 +66,7 @@ class Workers:
                     leads=10,
                     incomplete=self.incomplete,
                     losing=self.incomplete // 2,
+                    edited=self.edited,
                     complete_after=AT if self.incomplete else None,
                 )
             )
@@ -183,6 +185,16 @@ def test_an_incomplete_pack_is_refused_unless_forced(workers):
 
     assert "only leads first seen after 2026-01-05T10:00:00.000Z are complete; 6 would lose points" in caught.value.why
     assert "shadow fill new" in caught.value.what_to_do
+
+
+def test_a_pack_that_was_edited_under_its_version_is_refused_unless_forced(workers):
+    """Its rows have points of what it was, which no event may ever mend."""
+    workers.edited = 2
+    with pytest.raises(PqlError, match="new version 1 was edited under its version: 6 of 30 leads") as caught:
+        check_complete(workers.operator(), NEW, force=False)
+    check_complete(workers.operator(), NEW, force=True)
+
+    assert "raise `version`" in caught.value.what_to_do
 
 
 def test_of_two_operators_the_last_counts_and_the_first_is_told(workers):
