@@ -193,7 +193,7 @@ def adopt(old: OldState, lineup: Lineup) -> Adopted:
             incomplete |= 1 << slot
     live, *shadows = (_taken_over(old, pack, features) for pack in lineup.packs)
     if _was_live(old) != lineup.live.id:
-        announced = max(live.announced, _inherited(old, lineup), lineup.live.tier_place(sum(live.points)))
+        announced = max(_inherited(old, lineup), lineup.live.tier_place(sum(live.points)))
         live = msgspec.structs.replace(live, announced=announced)
     return Adopted(old.first_seen_at_ms, old.last_seen_at_ms, old.account, features, live, incomplete, tuple(shadows))
 
@@ -211,11 +211,14 @@ def _taken_over(old: OldState, pack: CompiledPack, features: tuple[FeatureValue,
 
 
 def _inherited(old: OldState, lineup: Lineup) -> int:
-    """The place, in the pack that is live now, of the tier that the pack before has announced."""
-    before = lineup.roster.pack(_was_live(old))
-    assert before is not None  # noqa: S101 - who read the row has looked
-    announced = old.packs[before.id].announced
-    return inherited_place(announced, before, lineup.live)
+    """
+    The highest place, in the pack that is live now, of the tiers that any pack has announced.
+
+    Not the last pack's alone: one with fewer tiers says less of what those before it have announced. A pack that was
+    never live has announced nothing; of one that the roster lacks nobody knows what its tiers are.
+    """
+    known = [(lineup.roster.pack(at), state.announced) for at, state in old.packs.items()]
+    return max(inherited_place(announced, pack, lineup.live) for pack, announced in known if pack is not None)
 
 
 def inherited_place(announced: int, before: CompiledPack, now: CompiledPack) -> int:
@@ -237,9 +240,7 @@ def unannounced(old: OldState, lineup: Lineup) -> bool:
     if _was_live(old) == lineup.live.id:
         return False
     own = adopt(old, lineup).pack
-    known = old.packs.get(lineup.live.id)
-    before = max(_inherited(old, lineup), 0 if known is None else known.announced)
-    return lineup.live.tier_place(sum(own.points)) > before
+    return lineup.live.tier_place(sum(own.points)) > _inherited(old, lineup)
 
 
 CUTOVER_EVENT: Final = "cutover"
@@ -263,8 +264,6 @@ def announce(
     The change says the points that the pack gives; there were none of it before in what is published.
     """
     state = plain(adopt(old, lineup))
-    known = old.packs.get(lineup.live.id)
-    before = max(_inherited(old, lineup), 0 if known is None else known.announced)
     pack, own = lineup.live, state.pack
     change = ScoreChange(
         change_id_of(lead_id, own.sequence + 1, cause.ref.event_id, pack),
@@ -281,4 +280,4 @@ def announce(
         cause.event,
     )
     told = msgspec.structs.replace(state, pack=msgspec.structs.replace(own, sequence=own.sequence + 1))
-    return told, change, qualification_of(change, state.features, own.announced, before)
+    return told, change, qualification_of(change, state.features, own.announced, _inherited(old, lineup))

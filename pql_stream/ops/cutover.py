@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -24,6 +24,8 @@ from pql_stream.wire.control import Announce, CheckRequest, FillRequest, PackRef
 from pql_stream.wire.numbers import rfc3339
 
 _POLL_S = 0.5
+
+_Asked = TypeVar("_Asked", CheckRequest, FillRequest)
 
 
 class Control:
@@ -81,9 +83,13 @@ class Operator:
         Raises:
             PqlError: a worker does not have it, or none answers.
         """
-        request = CheckRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
-        self.control.ask(request)
-        return self._reports(request.request_id, f"looked at {pack}")
+
+        def ask() -> CheckRequest:
+            request = CheckRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
+            self.control.ask(request)
+            return request
+
+        return self._reports(ask(), ask, lambda known: known.check, f"looked at {pack}")
 
     def fill(self, pack: PackId) -> list[ReportAnswer]:
         """
@@ -94,6 +100,12 @@ class Operator:
         Raises:
             PqlError: as `check`; or it is live.
         """
+
+        def ask() -> FillRequest:
+            request = FillRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
+            self.control.ask(request)
+            return request
+
         known = self.control.read()
         if any(known.live(partition) == pack for partition in range(self.partitions)):
             raise PqlError(
@@ -103,9 +115,8 @@ class Operator:
             )
         request = known.fill
         if request is None or request.pack.id != pack or self._is_over(known, request.request_id):
-            request = FillRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
-            self.control.ask(request)
-        return self._reports(request.request_id, f"filled {pack}")
+            request = ask()
+        return self._reports(request, ask, lambda known: known.fill, f"filled {pack}")
 
     def switch(self, pack: PackId, announce: Announce, *, rolls_back: bool = False) -> ControlLog:
         """
@@ -131,6 +142,9 @@ class Operator:
             self.control.ask(request)
 
         def switched(known: ControlLog) -> Collection[int]:
+            nonlocal request
+            if known.switch is not None and _is_same(known.switch, request):
+                request = known.switch
             if known.switch is not None and known.switch.request_id != request.request_id:
                 raise PqlError(
                     f"somebody else asked for {known.switch.pack.id} meanwhile",
@@ -142,17 +156,36 @@ class Operator:
 
         return self._wait(switched, f"{pack} is live")
 
-    def _reports(self, request_id: str, what: str) -> list[ReportAnswer]:
+    def _reports(
+        self,
+        request: _Asked,
+        ask: Callable[[], _Asked],
+        last_of: Callable[[ControlLog], _Asked | None],
+        what: str,
+    ) -> list[ReportAnswer]:
+        """
+        What the workers say to *request*. They answer only the last one, *last_of* the topic: where somebody else has
+        asked the same meanwhile his is waited for; where something else, that is, and then it is *ask*ed again.
+        """
+        at = request
+
         def reported(known: ControlLog) -> Collection[int]:
-            self._refuse(known, request_id)
-            return [partition for partition, of in known.reports if of == request_id]
+            nonlocal at
+            last = last_of(known)
+            if last is not None and last.request_id != at.request_id and not self._is_over(known, at.request_id):
+                if last.pack == at.pack:
+                    at = last
+                elif self._is_over(known, last.request_id):
+                    at = ask()
+            self._refuse(known, at.request_id)
+            return [partition for partition, of in known.reports if of == at.request_id]
 
         known = self._wait(reported, what)
-        return [known.reports[partition, request_id] for partition in range(self.partitions)]
+        return [known.reports[partition, at.request_id] for partition in range(self.partitions)]
 
     def _is_under_way(self, known: ControlLog, asked: SwitchRequest, wanted: SwitchRequest) -> bool:
         """Are the workers doing what is *wanted*, since it was *asked* for?"""
-        if (asked.pack, asked.announce, asked.rolls_back) != (wanted.pack, wanted.announce, wanted.rolls_back):
+        if not _is_same(asked, wanted):
             return False
         refused = any(of == asked.request_id and not one.able for (_, of), one in known.reports.items())
         return not refused and any(known.live(partition) != asked.pack.id for partition in range(self.partitions))
@@ -194,6 +227,11 @@ class Operator:
 
     def _now(self) -> str:
         return rfc3339(int(self.wall_clock() * 1000))
+
+
+def _is_same(one: SwitchRequest, other: SwitchRequest) -> bool:
+    """Do both ask for the same, whoever asks?"""
+    return (one.pack, one.announce, one.rolls_back) == (other.pack, other.announce, other.rolls_back)
 
 
 def pack_before(known: ControlLog) -> PackId:

@@ -330,12 +330,13 @@ def lacking(partition: int, request_id: str, pack: PackId, roster: Roster) -> Re
 
 
 class Completeness:
-    """Counts leads, and those of whom a *pack* of *lineup* knows only a part of the events."""
+    """Counts leads, those of whom a *pack* of *lineup* knows only a part of the events, and where it was edited."""
 
     def __init__(self, lineup: Lineup, pack: PackId) -> None:
         self._place = [one.id for one in lineup.packs].index(pack)
         self._needs = lineup.needs[self._place]
-        self._leads = self._incomplete = self._losing = 0
+        self._rules = lineup.packs[self._place].rules
+        self._leads = self._incomplete = self._losing = self._edited = 0
         self._complete_after_ms: int | None = None
 
     def add(self, lead_id: str, state: LeadState) -> None:
@@ -343,8 +344,9 @@ class Completeness:
         if lead_id == CANARY_LEAD_ID:
             return  # nobody
         self._leads += 1
+        own = (state.pack, *state.shadows)[self._place]
+        self._edited += own.points != tuple(rule.points(state.features) for rule in self._rules)
         if state.incomplete & self._needs:
-            own = (state.pack, *state.shadows)[self._place]
             self._incomplete += 1
             self._complete_after_ms = max(self._complete_after_ms or 0, state.first_seen_at_ms)
             self._losing += sum(own.points) < sum(state.pack.points)
@@ -358,6 +360,7 @@ class Completeness:
             leads=self._leads,
             incomplete=self._incomplete,
             losing=self._losing,
+            edited=self._edited,
             complete_after=None if self._complete_after_ms is None else rfc3339(self._complete_after_ms),
         )
 

@@ -108,7 +108,8 @@ class ReportAnswer(_Record):
 
     Of *leads* there are *incomplete* ones, of whom the pack knows only a part of the events, and *losing* ones among
     those: it gives them fewer points than the live pack does. Who was first seen after *complete_after* is complete;
-    None: everybody is.
+    None: everybody is. Of *edited* leads the rows have other points than the pack gives for what they know: it was
+    changed under its version.
     """
 
     kind: Literal["report"] = "report"
@@ -118,6 +119,7 @@ class ReportAnswer(_Record):
     leads: int = 0
     incomplete: int = 0
     losing: int = 0
+    edited: int = 0
     complete_after: Time | None = None
 
     @property

@@ -130,6 +130,13 @@ def check_complete(operator: Operator, pack: PackId, *, force: bool) -> None:
     """
     reports = operator.check(pack)
     fields = report_fields(reports)
+    edited = sum(one.edited for one in reports)
+    if edited and not force:
+        raise PqlError(
+            f"{pack} was edited under its version: {edited:,} of {fields['leads']:,} leads have points of what it was",
+            why="points are kept until an event moves them, and of a version that is scored already all is kept",
+            what_to_do="raise `version` in its file, start the workers again, and run this again; --force does without",
+        )
     if fields["incomplete"] and not force:
         raise PqlError(
             f"{pack} does not know all events of {fields['incomplete']:,} of {fields['leads']:,} leads",

@@ -221,6 +221,27 @@ def test_an_adopted_row_is_written_at_the_next_event(stream, data):
     assert step.change is None
 
 
+def test_what_was_announced_stays_announced_over_a_pack_with_fewer_tiers():
+    """The pack between says less of it than was told; whoever knows the tier inherits it from whoever announced it."""
+    first, between, last = (
+        replace(EVERY_KIND, name=name, tiers=tiers)
+        for name, tiers in (
+            ("first", EVERY_KIND.tiers),
+            ("between", (EVERY_KIND.tiers[0],)),
+            ("last", EVERY_KIND.tiers),
+        )
+    )
+    roster = Roster((first, between, last))
+    lineups = [roster.led_by(PackId(pack.name, pack.version)) for pack in (first, between, last)]
+    state = replace(steps_of([product_event("a", event_id="e1")], lineups[0])[-1].state)
+    top = len(first.tiers) - 1
+    state = replace(state, pack=replace(state.pack, announced=top))
+    over = plain(adopt(row_of(state, lineups[0]), lineups[1]))
+
+    assert 0 == over.pack.announced
+    assert top == adopt(row_of(over, lineups[1]), lineups[2]).pack.announced
+
+
 def test_a_tier_is_inherited_by_name_else_by_score():
     """Tiers of one name are one; another is what its lowest score gives; the lowest was told nobody."""
     every, other = compile_pack(EVERY_KIND), compile_pack(OTHER)

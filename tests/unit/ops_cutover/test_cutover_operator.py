@@ -13,6 +13,7 @@ from pql_stream.ops.cutover import Operator, pack_before
 from pql_stream.stream.control_log import ControlLog
 from pql_stream.wire.control import (
     CastAnswer,
+    CheckRequest,
     FillRequest,
     PackRef,
     ReportAnswer,
@@ -34,6 +35,7 @@ class Workers:
     silent: frozenset[int] = frozenset()
     lacking: frozenset[int] = frozenset()
     incomplete: int = 0
+    edited: int = 0
     asked: list[Request] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     time_s: float = 0.0
@@ -64,6 +66,7 @@ class Workers:
                     leads=10,
                     incomplete=self.incomplete,
                     losing=self.incomplete // 2,
+                    edited=self.edited,
                     complete_after=AT if self.incomplete else None,
                 )
             )
@@ -193,6 +196,16 @@ def test_an_incomplete_pack_is_refused_unless_forced(workers):
     assert "shadow fill new" in caught.value.what_to_do
 
 
+def test_a_pack_that_was_edited_under_its_version_is_refused_unless_forced(workers):
+    """Its rows have points of what it was, which no event may ever mend."""
+    workers.edited = 2
+    with pytest.raises(PqlError, match="new version 1 was edited under its version: 6 of 30 leads") as caught:
+        check_complete(workers.operator(), NEW, force=False)
+    check_complete(workers.operator(), NEW, force=True)
+
+    assert "raise `version`" in caught.value.what_to_do
+
+
 def test_of_two_operators_the_last_counts_and_the_first_is_told(workers):
     """Who was first does not wait for what will not come."""
     first = workers.operator()
@@ -207,6 +220,46 @@ def test_of_two_operators_the_last_counts_and_the_first_is_told(workers):
             NEW, "none"
         )
     assert first.partitions == PARTITIONS
+
+
+def test_of_two_who_ask_the_same_both_get_it(workers):
+    """From two terminals at once: workers answer the last request only, and the first one waits for that."""
+    meanwhile: list[Request] = [
+        CheckRequest(request_id="c", pack=PackRef.of(NEW), asked_at=AT),
+        SwitchRequest(request_id="s", pack=PackRef.of(NEW), announce="new", asked_at=AT),
+    ]
+    own_ask = workers.ask
+
+    def ask(request: Request) -> None:
+        own_ask(request)
+        for other in [other for other in meanwhile if other.kind == request.kind]:
+            workers.write(other)
+
+    workers.ask = ask
+    operator = workers.operator()
+    reports = operator.check(NEW)
+    known = operator.switch(NEW, "new")
+
+    assert ["c"] * PARTITIONS == [one.request_id for one in reports]
+    assert ["s"] * PARTITIONS == [known.casts[partition][-1].request_id for partition in range(PARTITIONS)]
+
+
+def test_who_was_overtaken_by_another_question_asks_again(workers):
+    """When that one is answered, so that neither of the two gets no answer."""
+    other = CheckRequest(request_id="c", pack=PackRef.of(OTHER), asked_at=AT)
+    own_ask = workers.ask
+
+    def ask(request: Request) -> None:
+        own_ask(request)
+        if len(workers.asked) == 1:
+            workers.write(other)
+
+    workers.ask = ask
+    reports = workers.operator().check(NEW)
+
+    assert [NEW, NEW] == [request.pack.id for request in workers.asked]
+    assert [workers.asked[1].request_id] * PARTITIONS == [one.request_id for one in reports]
+    assert [True] * PARTITIONS == [(partition, "c") in workers.known().reports for partition in range(PARTITIONS)]
 
 
 def test_what_is_live_already_needs_nothing(workers, capsys):

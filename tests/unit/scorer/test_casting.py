@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from importlib.resources import files
 from itertools import pairwise
 
 import orjson
@@ -32,6 +33,7 @@ from pql_stream.core.transition import advance
 from pql_stream.errors import InvalidState
 from pql_stream.wire.control import CastAnswer, PackRef
 from pql_stream.wire.events import decode_event
+from pql_stream.wire.packs import load_pack
 
 COMPILED = {pack.name: compile_pack(pack) for pack in (OLD, NEW)}
 
@@ -190,6 +192,28 @@ async def test_the_check_counts_who_is_incomplete(world):
     (report,) = world.known().reports.values()
 
     assert (3, 2, 1) == (report.leads, report.incomplete, report.losing)
+
+
+async def test_the_check_finds_a_pack_that_was_edited_under_its_version(world, tmp_path):
+    """Points of what it was lie in the rows, and no event may ever move them; of another version there are none."""
+    use(world, "u1", 6, 0)
+    first = CastingWorker(world)
+    await first.read_all()
+    first.commit()
+    text = files("pql_stream.packs").joinpath("pql-100-linear.yaml").read_text()
+    told = []
+    for version in (1, 2):
+        path = tmp_path / f"{version}.yaml"
+        edited = text.replace("{features_used: 2.14}", "{features_used: 2}")
+        path.write_text(edited.replace("version: 1", f"version: {version}"))
+        pack = load_pack(str(path))
+        world.roster = Roster((OLD, pack))
+        request = check(PackId(pack.name, pack.version))
+        world.ask(request.model_copy(update={"request_id": f"c{version}"}))
+        await CastingWorker(world).casting.step()
+        told.append(world.known().reports[0, f"c{version}"].edited)
+
+    assert [1, 0] == told
 
 
 async def test_nothing_is_cast_while_changes_are_open(world):
