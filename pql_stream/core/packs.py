@@ -134,7 +134,7 @@ class CompiledPack:
             {group.name: [i for i, rule in enumerate(pack.rules) if rule.group == group.name] for group in pack.groups}
         )
         self.features_unset: tuple[FeatureValue, ...] = unset
-        self.points_unset = tuple(rule.points(self.features_unset) for rule in self.rules)
+        self.points_unset = self.points_of(self.features_unset)
         self.inputs: Callable[[Features], tuple[RuleInput, ...]] = compiler.inputs(pack.rules)
         # Part of every change id, hashed once. Parts of an id are led by their length: none run together.
         self.id_seed = blake2b(f"{len(pack.name)}:{pack.name}{pack.version}:".encode(), digest_size=16)
@@ -152,6 +152,10 @@ class CompiledPack:
             self.plans.clear()
         plan = self.plans[event_name] = self.event_words.get(word(event_name), ())
         return plan
+
+    def points_of(self, features: Features) -> tuple[int, ...]:
+        """What every rule gives for *features*, in hundredths, in the order of the rules."""
+        return tuple(rule.points(features) for rule in self.rules)
 
     def tier_place(self, score: int) -> int:
         """The place among `tiers`, from 0, of the tier of *score* hundredths."""

@@ -206,7 +206,7 @@ def _taken_over(old: OldState, pack: CompiledPack, features: tuple[FeatureValue,
     known = old.packs.get(pack.id)
     if known is not None:
         return known
-    points = tuple(rule.points(features) for rule in pack.rules)
+    points = pack.points_of(features)
     return PackState(points, (None,) * len(pack.rules), 0, 0)
 
 

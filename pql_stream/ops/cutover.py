@@ -83,13 +83,7 @@ class Operator:
         Raises:
             PqlError: a worker does not have it, or none answers.
         """
-
-        def ask() -> CheckRequest:
-            request = CheckRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
-            self.control.ask(request)
-            return request
-
-        return self._reports(ask(), ask, lambda known: known.check, f"looked at {pack}")
+        return self._reports(self._ask(CheckRequest, pack), lambda known: known.check, f"looked at {pack}")
 
     def fill(self, pack: PackId) -> list[ReportAnswer]:
         """
@@ -100,12 +94,6 @@ class Operator:
         Raises:
             PqlError: as `check`; or it is live.
         """
-
-        def ask() -> FillRequest:
-            request = FillRequest(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
-            self.control.ask(request)
-            return request
-
         known = self.control.read()
         if any(known.live(partition) == pack for partition in range(self.partitions)):
             raise PqlError(
@@ -115,8 +103,8 @@ class Operator:
             )
         request = known.fill
         if request is None or request.pack.id != pack or self._is_over(known, request.request_id):
-            request = ask()
-        return self._reports(request, ask, lambda known: known.fill, f"filled {pack}")
+            request = self._ask(FillRequest, pack)
+        return self._reports(request, lambda known: known.fill, f"filled {pack}")
 
     def switch(self, pack: PackId, announce: Announce, *, rolls_back: bool = False) -> ControlLog:
         """
@@ -143,29 +131,30 @@ class Operator:
 
         def switched(known: ControlLog) -> Collection[int]:
             nonlocal request
-            if known.switch is not None and _is_same(known.switch, request):
-                request = known.switch
-            if known.switch is not None and known.switch.request_id != request.request_id:
+            last = known.switch or request
+            if not _is_same(last, request):
                 raise PqlError(
-                    f"somebody else asked for {known.switch.pack.id} meanwhile",
+                    f"somebody else asked for {last.pack.id} meanwhile",
                     why="the last request counts; partitions that have changed to your pack go on to that one",
                     what_to_do="agree on one, and run it again; `pql-stream cutover --status` shows where it stands",
                 )
+            request = last
             self._refuse(known, request.request_id)
             return [partition for partition in range(self.partitions) if known.live(partition) == pack]
 
         return self._wait(switched, f"{pack} is live")
 
+    def _ask(self, kind: type[_Asked], pack: PackId) -> _Asked:
+        request = kind(request_id=uuid.uuid4().hex, pack=PackRef.of(pack), asked_at=self._now())
+        self.control.ask(request)
+        return request
+
     def _reports(
-        self,
-        request: _Asked,
-        ask: Callable[[], _Asked],
-        last_of: Callable[[ControlLog], _Asked | None],
-        what: str,
+        self, request: _Asked, last_of: Callable[[ControlLog], _Asked | None], what: str
     ) -> list[ReportAnswer]:
         """
         What the workers say to *request*. They answer only the last one, *last_of* the topic: where somebody else has
-        asked the same meanwhile his is waited for; where something else, that is, and then it is *ask*ed again.
+        asked the same meanwhile his is waited for; where something else, that is, and then it is asked again.
         """
         at = request
 
@@ -176,7 +165,7 @@ class Operator:
                 if last.pack == at.pack:
                     at = last
                 elif self._is_over(known, last.request_id):
-                    at = ask()
+                    at = self._ask(type(at), at.pack.id)
             self._refuse(known, at.request_id)
             return [partition for partition, of in known.reports if of == at.request_id]
 

@@ -335,7 +335,7 @@ class Completeness:
     def __init__(self, lineup: Lineup, pack: PackId) -> None:
         self._place = [one.id for one in lineup.packs].index(pack)
         self._needs = lineup.needs[self._place]
-        self._rules = lineup.packs[self._place].rules
+        self._points_of = lineup.packs[self._place].points_of
         self._leads = self._incomplete = self._losing = self._edited = 0
         self._complete_after_ms: int | None = None
 
@@ -345,7 +345,7 @@ class Completeness:
             return  # nobody
         self._leads += 1
         own = (state.pack, *state.shadows)[self._place]
-        self._edited += own.points != tuple(rule.points(state.features) for rule in self._rules)
+        self._edited += own.points != self._points_of(state.features)
         if state.incomplete & self._needs:
             self._incomplete += 1
             self._complete_after_ms = max(self._complete_after_ms or 0, state.first_seen_at_ms)

@@ -57,18 +57,16 @@ class BatchRefused(Exception):  # inside the transport, and says what happened
         self.count = count
 
 
-def make_producer(connection: Connection, *, compression: str | None) -> AIOKafkaProducer:
-    """A producer, not started yet: idempotent, acknowledged by all replicas; *compression* as in aiokafka."""
-    producer = AIOKafkaProducer(
-        **connection.client_options(),
-        acks="all",
-        enable_idempotence=True,
-        compression_type=compression,
-        max_batch_size=BATCH_BYTES,
-        linger_ms=0,
-    )
+def new_producer(connection: Connection, **options: object) -> AIOKafkaProducer:
+    """A producer of whole batches, not started yet; *options* as in aiokafka."""
+    producer = AIOKafkaProducer(**connection.client_options(), max_batch_size=BATCH_BYTES, linger_ms=0, **options)
     join_once(producer)
     return producer
+
+
+def make_producer(connection: Connection, *, compression: str | None) -> AIOKafkaProducer:
+    """A producer, not started yet: idempotent, acknowledged by all replicas; *compression* as in aiokafka."""
+    return new_producer(connection, acks="all", enable_idempotence=True, compression_type=compression)
 
 
 async def send_batch(

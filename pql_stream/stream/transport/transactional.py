@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     IncompatibleBrokerVersion,
     InvalidTransactionTimeout,
@@ -19,8 +18,14 @@ from faust.types import TP
 from pql_stream.errors import BrokerError, PqlError, StreamLost
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
-from pql_stream.stream.transport.producing import BATCH_BYTES, BatchRefused, Span, send_batch, send_in_order
-from pql_stream.stream.transport.requests import join_once
+from pql_stream.stream.transport.producing import (
+    BATCH_BYTES,
+    BatchRefused,
+    Span,
+    new_producer,
+    send_batch,
+    send_in_order,
+)
 from pql_stream.wire.records import OutRecord
 
 TIMEOUT_MS = 60_000
@@ -43,14 +48,7 @@ class TransactionalProducer:
         self._group = group
         self._unanswered = False
         self._let_go = False
-        self._producer = AIOKafkaProducer(
-            **connection.client_options(),
-            transactional_id=transactional_id,
-            transaction_timeout_ms=TIMEOUT_MS,
-            max_batch_size=BATCH_BYTES,
-            linger_ms=0,
-        )
-        join_once(self._producer)
+        self._producer = new_producer(connection, transactional_id=transactional_id, transaction_timeout_ms=TIMEOUT_MS)
         internals.watch_transactions(self._producer, self._note_unanswered)
 
     def _note_unanswered(self) -> None:

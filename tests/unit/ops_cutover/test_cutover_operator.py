@@ -185,25 +185,38 @@ def test_a_worker_without_the_pack_ends_it_before_anything_changes(workers):
     assert ["check"] == [request.kind for request in workers.asked]
 
 
-def test_an_incomplete_pack_is_refused_unless_forced(workers):
-    """With the number of leads, and of those that would lose points."""
-    workers.incomplete = 4
-    with pytest.raises(PqlError, match="new version 1 does not know all events of 12 of 30 leads") as caught:
+@pytest.mark.parametrize(
+    ("fault", "leads", "what", "why", "what_to_do"),
+    [
+        pytest.param(
+            "incomplete",
+            4,
+            "new version 1 does not know all events of 12 of 30 leads",
+            "only leads first seen after 2026-01-05T10:00:00.000Z are complete; 6 would lose points",
+            "shadow fill new",
+            id="incomplete",
+        ),
+        pytest.param(
+            "edited",
+            2,
+            "new version 1 was edited under its version: 6 of 30 leads",
+            "points are kept until an event moves them",
+            "raise `version`",
+            id="edited under its version",
+        ),
+    ],
+)
+def test_a_pack_that_would_say_something_false_is_refused_unless_forced(  # noqa: PLR0917 - a case
+    workers, fault, leads, what, why, what_to_do
+):
+    """With the number of leads, and of those that would lose points; no event may ever mend what was edited."""
+    setattr(workers, fault, leads)
+    with pytest.raises(PqlError, match=what) as caught:
         check_complete(workers.operator(), NEW, force=False)
     check_complete(workers.operator(), NEW, force=True)
 
-    assert "only leads first seen after 2026-01-05T10:00:00.000Z are complete; 6 would lose points" in caught.value.why
-    assert "shadow fill new" in caught.value.what_to_do
-
-
-def test_a_pack_that_was_edited_under_its_version_is_refused_unless_forced(workers):
-    """Its rows have points of what it was, which no event may ever mend."""
-    workers.edited = 2
-    with pytest.raises(PqlError, match="new version 1 was edited under its version: 6 of 30 leads") as caught:
-        check_complete(workers.operator(), NEW, force=False)
-    check_complete(workers.operator(), NEW, force=True)
-
-    assert "raise `version`" in caught.value.what_to_do
+    assert why in caught.value.why
+    assert what_to_do in caught.value.what_to_do
 
 
 def test_of_two_operators_the_last_counts_and_the_first_is_told(workers):
