@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,12 +25,13 @@ from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import Meter
 from pql_stream.stream.names import APP_ID, LEADS_TABLE, PROFILES_TABLE, Topics, prefixed
 from pql_stream.stream.outbox import Outbox
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Pipeline
 from pql_stream.stream.profiles import CONTACTS_STORE, Profiles
 from pql_stream.stream.progress import ProgressReporter
 from pql_stream.stream.roles import Roles
 from pql_stream.stream.running import report_progress
 from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.slices import Ports
 from pql_stream.stream.stage import ControlTopic, InputHistory, OwnPartitions
 from pql_stream.stream.transport import (
     STORE_URLS,
@@ -45,6 +46,7 @@ from pql_stream.stream.transport import (
     end_process,
     work,
 )
+from pql_stream.wire.records import SourceRecord
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +122,9 @@ class ScoreApp(BatchApp):
         self._writers: list[RecordWriter | ControlTopic] = [self._control]
         self._changes: ChangesLog | None = None
         guarantee = self._guarantee(settings, topics, _Tables(table, leads, contacts, profiles), roles)
-        ports = Ports(leads, profiles, guarantee, meter, time.time, settings.log_bug)
+        ports = Ports(leads, profiles, meter, time.time, settings.log_bug)
         scorer = _scorer(settings, topics, roles)
-        pipeline = Pipeline(scorer, ports)
+        pipeline = Pipeline(scorer, ports, guarantee)
         own = OwnPartitions(self, contacts, self._changes, OutputTopic(self, topics.score_changed))
         stage = Stage(self._control, table, leads, guarantee, own, meter, time.time)
         self._casting = casting = Casting(roles, stage)
@@ -137,8 +139,15 @@ class ScoreApp(BatchApp):
                 if self._changes is None:
                     await pipeline.handle(batch)
                 else:
-                    async with self._changes.batch(batch.partition, {batch.topic: batch.offset + 1}) as ahead:
-                        await pipeline.handle(batch, ahead)
+
+                    def more() -> Sequence[SourceRecord]:
+                        return () if contacts.is_turn_wanted(batch.partition) else batch.more()
+
+                    def done() -> Mapping[str, int]:
+                        return {batch.topic: batch.offset + 1}
+
+                    async with self._changes.batch(batch.partition, done) as ahead:
+                        await pipeline.handle(batch, ahead, more)
             self._progress.batch_done(batch.tp, batch.records[-1].timestamp)
             garbage.handled(batch.let_go())
 

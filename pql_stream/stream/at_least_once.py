@@ -1,6 +1,6 @@
 """
-At least once: outputs, then rows of both tables, then (by the transport) the offset, each acknowledged before the
-next.
+At least once: contact data and outputs, slice by slice; then the rows of leads, then (by the transport) the offset,
+each acknowledged before the next.
 
 No Faust and no client library here: where records go and rows lie comes in as ports.
 """
@@ -17,6 +17,7 @@ from pql_stream.stream.effects import Effects
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Sender, outgoing
+from pql_stream.stream.slices import Slices, send_in_turn
 from pql_stream.wire.records import SourceBatch
 
 
@@ -59,9 +60,9 @@ class AtLeastOnce:
         self._confirm_lease = confirm_lease
         self._clock = clock
 
-    async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
+    async def write(self, batch: SourceBatch, slices: Slices) -> Mapping[BatchStage, float]:
         """
-        Store contact data, send the outputs, then store states; afterwards the offset of *batch* may be committed.
+        Score *slices*, which are *batch*, send what they do, then store states; afterwards its offset may be committed.
 
         Sends before it stores states: a crash in between repeats the events, and the repeat folds to the same state
         and writes the same ids. The other order would lose changes, because the stored row would already be the new
@@ -70,20 +71,31 @@ class AtLeastOnce:
         Raises:
             StreamLost: the partition may belong to somebody else; nothing more was written.
         """
-        return await self.write_alone(batch.partition, effects)
 
-    async def write_alone(self, partition: int, effects: Effects) -> Mapping[BatchStage, float]:
-        """As `write`, for effects that no batch has made."""
+        async def send(effects: Effects) -> None:
+            await self._send(batch.partition, effects)
+            slices.acknowledged(effects)
+
         started_at_s = self._clock()
+        await send_in_turn(slices, send)
+        sent_at_s = self._clock()
+        await self._store(batch.partition, slices.states)
+        return {"send": sent_at_s - started_at_s - slices.seconds, "store": self._clock() - sent_at_s}
+
+    async def write_alone(self, partition: int, effects: Effects) -> None:
+        """As `write`, for effects that no batch has made."""
+        await self._send(partition, effects)
+        await self._store(partition, effects.states)
+
+    async def _send(self, partition: int, effects: Effects) -> None:
         if effects.profiles:
             await self._confirm_lease()
             await self._profiles.store(partition, effects.profiles)
-        stored_at_s = self._clock()
         await self._confirm_lease()
         sends = outgoing(self._topics, partition, effects)
         await asyncio.gather(*(self._sender.send(topic, at, records) for topic, at, records in sends))
-        sent_at_s = self._clock()
-        if effects.states:
+
+    async def _store(self, partition: int, states: Mapping[str, LeadState]) -> None:
+        if states:
             await self._confirm_lease()
-            await self._leads.store(partition, effects.states)
-        return {"send": sent_at_s - stored_at_s, "store": stored_at_s - started_at_s + self._clock() - sent_at_s}
+            await self._leads.store(partition, states)

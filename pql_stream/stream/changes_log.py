@@ -175,9 +175,9 @@ class ChangesLog:
     # --- what the batches do
 
     @asynccontextmanager
-    async def batch(self, partition: int, done: Mapping[str, int]) -> AsyncIterator[dict[str, Ahead]]:
+    async def batch(self, partition: int, done: Callable[[], Mapping[str, int]]) -> AsyncIterator[dict[str, Ahead]]:
         """
-        The time in which a batch is handled; behind it the offsets *done*, by source topic, are done.
+        The time in which a batch is handled; at its end the offsets that *done* gives, by source topic, are done.
 
         Gives the leads about which more is published than their rows know; whoever catches up is to be taken
         out.
@@ -190,7 +190,7 @@ class ChangesLog:
             if part.unread:
                 await self._settle(partition, part, {})
             yield part.ahead
-            await self._settle(partition, part, done)
+            await self._settle(partition, part, done())
 
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
         """

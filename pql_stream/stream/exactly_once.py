@@ -6,9 +6,11 @@ No Faust and no client library here: the transactions and the table come in as p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from pql_stream.core.profiles import ProfileState
 from pql_stream.core.states import LeadState
 from pql_stream.stream.effects import Effects
 from pql_stream.stream.leads import Unstored
@@ -16,6 +18,7 @@ from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox, Writer, outgoing
 from pql_stream.stream.profiles import profile_rows
+from pql_stream.stream.slices import Slices, send_in_turn
 from pql_stream.wire.records import SourceBatch
 
 
@@ -39,13 +42,11 @@ T_contra = TypeVar("T_contra", bound=Transaction, contravariant=True)
 class Transactions(Protocol[T_co]):
     """One transaction a batch."""
 
-    async def run(
-        self, topic: str, partition: int, end: int, writes: Callable[[T_co], Sequence[Awaitable[object]]]
-    ) -> None:
-        """Commit all that *writes* returns, and that *topic* was read up to, not including, *end*."""
+    async def run(self, topic: str, partition: int, end: int, write: Callable[[T_co], Awaitable[object]]) -> None:
+        """Commit all that *write* writes, and that *topic* was read up to, not including, *end*."""
 
-    async def run_alone(self, partition: int, writes: Callable[[T_co], Sequence[Awaitable[object]]]) -> None:
-        """Commit all that *writes* returns, for what was not read from a source."""
+    async def run_alone(self, partition: int, write: Callable[[T_co], Awaitable[object]]) -> None:
+        """Commit all that *write* writes, for what was not read from a source."""
 
 
 class RowWriter(Protocol[T_contra]):
@@ -93,9 +94,10 @@ class ExactlyOnce(Generic[T]):
         self._confirm_lease = confirm_lease
         self._clock = clock
 
-    async def write(self, batch: SourceBatch, effects: Effects) -> Mapping[BatchStage, float]:
+    async def write(self, batch: SourceBatch, slices: Slices) -> Mapping[BatchStage, float]:
         """
-        Write *effects* and commit them with the offset of *batch*; on return the rows are stored.
+        Score *slices*, which are *batch*, write what they do and commit that with its offset; on return the rows are
+        stored.
 
         Raises:
             StreamLost: the partition belongs to somebody else.
@@ -104,10 +106,22 @@ class ExactlyOnce(Generic[T]):
         started_at_s = self._clock()
         await self._confirm_lease()
         end = batch.records[-1].offset + 1
-        await self._transactions.run(
-            batch.topic, batch.partition, end, lambda transaction: self._writes(transaction, batch.partition, effects)
-        )
-        return {"send": self._clock() - started_at_s}
+        sent: list[Effects] = []
+
+        async def write(transaction: T) -> None:
+            outbox = self._outbox(transaction)
+
+            async def send(effects: Effects) -> None:
+                await self._send(outbox, batch.partition, effects)
+                sent.append(effects)
+
+            await send_in_turn(slices, send)
+            await self._store(transaction, batch.partition, slices.states, slices.profiles)
+
+        await self._transactions.run(batch.topic, batch.partition, end, write)
+        for effects in sent:
+            slices.acknowledged(effects)
+        return {"send": self._clock() - started_at_s - slices.seconds}
 
     async def write_alone(self, partition: int, effects: Effects) -> None:
         """
@@ -116,23 +130,38 @@ class ExactlyOnce(Generic[T]):
         Raises:
             PqlError: as `write`.
         """
-        await self._confirm_lease()
-        await self._transactions.run_alone(partition, lambda transaction: self._writes(transaction, partition, effects))
 
-    def _writes(self, transaction: T, partition: int, effects: Effects) -> list[Awaitable[object]]:
-        outbox = Outbox(
+        async def write(transaction: T) -> None:
+            await self._send(self._outbox(transaction), partition, effects)
+            await self._store(transaction, partition, effects.states, effects.profiles)
+
+        await self._confirm_lease()
+        await self._transactions.run_alone(partition, write)
+
+    def _outbox(self, transaction: T) -> Outbox:
+        return Outbox(
             self._topics,
             writer=transaction.writer,
             compressing=transaction.compressing,
             dead_letter_partitions=self._dead_letter_partitions,
         )
-        writes: list[Awaitable[object]] = [
-            outbox.send(topic, at, records) for topic, at, records in outgoing(self._topics, partition, effects)
-        ]
-        if effects.states:
-            unstored = self._leads.unstored(partition, effects.states)
+
+    async def _send(self, outbox: Outbox, partition: int, effects: Effects) -> None:
+        sends = outgoing(self._topics, partition, effects)
+        await asyncio.gather(*(outbox.send(topic, at, records) for topic, at, records in sends))
+
+    async def _store(
+        self,
+        transaction: T,
+        partition: int,
+        states: Mapping[str, LeadState],
+        profiles: Mapping[str, ProfileState],
+    ) -> None:
+        writes: list[Awaitable[object]] = []
+        if states:
+            unstored = self._leads.unstored(partition, states)
             writes.append(self._rows.write_in(transaction, partition, unstored.rows))
             transaction.when_committed(unstored.stored)
-        if effects.profiles:
-            writes.append(self._contacts.write_in(transaction, partition, profile_rows(effects.profiles)))
-        return writes
+        if profiles:
+            writes.append(self._contacts.write_in(transaction, partition, profile_rows(profiles)))
+        await asyncio.gather(*writes)

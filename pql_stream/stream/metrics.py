@@ -1,7 +1,7 @@
 """
 What a scoring worker tells about itself, as a port: `ops` fills it with Prometheus, tests with nothing.
 
-A worker reports a whole batch at once. One call an event would cost more than scoring the event.
+A worker reports many records at once. One call an event would cost more than scoring the event.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ RejectStage = Literal["decode", "score"]
 
 BatchStage = Literal["score", "send", "store"]
 """
-The steps of one batch, in their order: the pure part; outputs, then rows, until acknowledged. Exactly once,
-outputs and rows are one step, "send": the transaction until it is committed.
+What one batch takes its time for: the pure part; contact data and outputs, until they are acknowledged; then rows.
+Exactly once, all that is written is one step, "send": the transaction until it is committed. Some is sent while more is
+scored: "send" is what that takes beside the scoring.
 """
 
 
@@ -64,7 +65,7 @@ class PartitionId(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeReport:
     """
-    The records of one mode in a batch: accepted, rejected, re-keyed and skipped. What is left out did not happen.
+    Some records of one mode: accepted, rejected, re-keyed and skipped. What is left out did not happen.
 
     `accepted` counts events by their name as received. `changed` counts score changes by the tier after them.
     `event_to_score_s` counts accepted events by the seconds from the record's Kafka timestamp (the origin's, if
@@ -83,18 +84,24 @@ class ModeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchReport:
+class RecordsReport:
     """
-    One batch of one partition, after its effects were acknowledged; `records` counts everything read.
+    Some records of one partition, after what they do was acknowledged.
 
     `skew_s` is how much later than its event's own time the last one's Kafka timestamp is.
     """
 
     topic: str
-    records: int
-    seconds: Mapping[BatchStage, float]
     modes: Mapping[ModeName, ModeReport] = field(default_factory=dict)
     skew_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """One batch of one partition, when it is done; `records` counts everything read."""
+
+    records: int
+    seconds: Mapping[BatchStage, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +154,11 @@ class Meter(PartitionMeter, Protocol):
     def fill_left(self, partition: int, pack: PackId, records: int) -> None:
         """So many records of *partition* are to be read again until *pack* is filled from them; 0: none any more."""
 
+    def records_done(self, report: RecordsReport) -> None:
+        """What some records do is acknowledged."""
+
     def batch_done(self, report: BatchReport) -> None:
-        """A batch's effects are acknowledged."""
+        """Nothing of a batch can be lost any more."""
 
 
 class NoMeter:
@@ -176,6 +186,9 @@ class NoMeter:
         """Drop it."""
 
     def recovery_left(self, rows: int) -> None:
+        """Drop it."""
+
+    def records_done(self, report: RecordsReport) -> None:
         """Drop it."""
 
     def batch_done(self, report: BatchReport) -> None:

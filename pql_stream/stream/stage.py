@@ -131,7 +131,7 @@ class OwnPartitions:
 
     def settled(self, partition: int) -> AbstractAsyncContextManager[Mapping[str, Ahead]]:
         """As `casting.Partitions` says. Exactly once nothing is ever published ahead of its row."""
-        return nullcontext({}) if self._changes is None else self._changes.batch(partition, {})
+        return nullcontext({}) if self._changes is None else self._changes.batch(partition, dict)
 
     async def offsets(self, partition: int) -> Mapping[str, int]:
         """Of what is published, and of the sources."""

@@ -195,6 +195,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "_find_coordinator",
         "_maybe_do_transactional_request",
         "_maybe_wait_for_pid",
+        "_send_produce_req",
         "_sender_routine",
     ),
     "aiokafka.producer.sender:BaseHandler": ("do",),

@@ -150,7 +150,7 @@ def test_names_from_outside_make_no_series():
     names = ["".join(chance.choices(string.printable, k=chance.randint(1, 60))) for _ in range(10_000)]
     hostile = [f"{chance.choice(HOSTILE)}{number}" for number in range(1_000)]
     before = series(page)
-    meter.batch_done(report(accepted=dict.fromkeys([*names, *hostile, *HOSTILE[2:]], 1)))
+    meter.records_done(report(accepted=dict.fromkeys([*names, *hostile, *HOSTILE[2:]], 1)))
     after = series(page)
 
     assert set(before) == set(after)

@@ -20,6 +20,7 @@ from pql_stream.stream.metrics import (
     PackTier,
     PartitionId,
     PartitionProgress,
+    RecordsReport,
     Rejection,
     ShadowNote,
     ShadowWhat,
@@ -33,15 +34,9 @@ SHADOW = PackId("pql-100-linear", 1)
 EVENTS = ("trial_created", "feature_used", "workflow_completed", "community_post", "tutorial_completed")
 
 
-def report(**parts: object) -> BatchReport:
-    """A batch in which everything happened, but for what *parts* say."""
+def report(**parts: object) -> RecordsReport:
+    """Records with which everything happened, but for what *parts* say."""
     tier = PackTier("silver", "pql-100", 1)
-    every = {
-        "topic": "product-activity",
-        "records": 9,
-        "seconds": {"score": 0.02, "send": 0.2, "store": 0.1},
-        "skew_s": 2.0,
-    }
     each = {
         "accepted": {"feature_used": 4, "something_else": 1},
         "rejected": {Rejection("decode", "bad_time"): 2},
@@ -53,9 +48,8 @@ def report(**parts: object) -> BatchReport:
         "shadows": {ShadowNote(SHADOW.name, SHADOW.version, what): 1 for what in get_args(ShadowWhat)},
         "event_to_score_s": {0.3: 4, 7.0: 1},
     }
-    of_batch = {name: value for name, value in parts.items() if name in every}
-    of_modes = {name: value for name, value in parts.items() if name in each}
-    return BatchReport(**(every | of_batch), modes={mode: ModeReport(**(each | of_modes)) for mode in MODES})
+    modes = {mode: ModeReport(**(each | parts)) for mode in MODES}
+    return RecordsReport(topic="product-activity", modes=modes, skew_s=2.0)
 
 
 def whole_page() -> tuple[MetricsPage, PrometheusMeter]:
@@ -67,7 +61,8 @@ def whole_page() -> tuple[MetricsPage, PrometheusMeter]:
     for partition in range(PARTITIONS):
         meter.packs_cast(partition, PackId("pql-100", 1), [SHADOW])
         meter.fill_left(partition, SHADOW, 1000)
-    meter.batch_done(report())
+    meter.records_done(report())
+    meter.batch_done(BatchReport(records=9, seconds={"score": 0.02, "send": 0.2, "store": 0.1}))
     _own(meter, ["product-activity", "product-activity-rekeyed"])
     published = ["score-changed", "pql-qualified"]
     delivery = PrometheusDeliveryMeter(page, SINKS, published)

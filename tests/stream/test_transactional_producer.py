@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -297,8 +296,8 @@ async def test_a_storm_of_rebalances_leaves_no_connection_open(kafka, topic, top
     )
     before = sockets()
 
-    def write(transaction: Transaction) -> list[Awaitable[object]]:
-        return [transaction.writer.send(topic, 0, records(b"v"))]
+    async def write(transaction: Transaction) -> None:
+        await transaction.writer.send(topic, 0, records(b"v"))
 
     for number in range(5):
         await of.open(range(12))

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.protocol.produce import ProduceRequest
 
 from pql_stream.errors import BrokerError, RecordTooLarge, StreamLost
 from pql_stream.stream.connection import Connection
@@ -16,6 +17,8 @@ from pql_stream.stream.transport.producing import (
     OutRecord,
     RecordWriter,
     Span,
+    make_producer,
+    send_batch,
 )
 
 pytestmark = pytest.mark.system
@@ -46,6 +49,11 @@ async def writer(kafka) -> AsyncIterator[RecordWriter]:
     await made.start()
     yield made
     await made.stop()
+
+
+async def one_record(producer: AIOKafkaProducer, topic: str, partition: int) -> Span:
+    """A batch of one record."""
+    return await send_batch(producer, producer.create_batch(), topic, partition, [small(0)])
 
 
 async def written(bootstrap: str, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes | None]]:
@@ -139,6 +147,32 @@ async def test_writes_beside_a_refused_one_succeed(kafka, writer, topic):
     assert [10] == [at for at, result in enumerate(results) if isinstance(result, Exception)]
     assert {b"%d" % number for number in range(20)} == {key for key, _ in await written(kafka.bootstrap, topic)}
     assert 20 == len(await written(kafka.bootstrap, topic))
+
+
+async def test_a_write_does_not_wait_for_the_answer_to_one_of_another_partition(kafka, topic):
+    """One request to a broker at a time would leave the worker idle while it is answered."""
+    producer = make_producer(Connection(bootstrap=kafka.bootstrap), compression=None)
+    send = producer.client.send
+    one_under_way, two_under_way = asyncio.Event(), asyncio.Event()
+
+    async def send_together(node_id: int, request: object, **options: object) -> object:
+        if isinstance(request, ProduceRequest):
+            if one_under_way.is_set():
+                two_under_way.set()
+            one_under_way.set()
+            await two_under_way.wait()
+        return await send(node_id, request, **options)
+
+    producer.client.send = send_together
+    await producer.start()
+    try:
+        async with asyncio.timeout(30):
+            first = asyncio.ensure_future(one_record(producer, topic, 0))
+            await one_under_way.wait()
+
+            assert [Span(0, 0), Span(0, 0)] == await asyncio.gather(first, one_record(producer, topic, 1))
+    finally:
+        await producer.stop()
 
 
 async def test_a_record_that_no_broker_takes_is_refused_here(writer, topic):

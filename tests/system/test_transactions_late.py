@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import ExitStack
 
 import pytest
@@ -60,10 +59,10 @@ async def committed(bootstrap: str, topic: str) -> tuple[list[bytes | None], int
 def write(topic: str, value: bytes):
     """The writes of a batch: one record."""
 
-    def writes(transaction: Transaction) -> list[Awaitable[object]]:
-        return [transaction.writer.send(topic, 0, [OutRecord(None, value)])]
+    async def write_one(transaction: Transaction) -> None:
+        await transaction.writer.send(topic, 0, [OutRecord(None, value)])
 
-    return writes
+    return write_one
 
 
 def transactions(proxy: HoldingProxy, topic: str) -> Transactions:
@@ -93,13 +92,10 @@ async def test_a_late_commit_does_not_end_the_next_transaction(kafka, topic):
         await of.open([0])
         half_written = asyncio.Event()
 
-        def write_half(transaction: Transaction) -> list[Awaitable[object]]:
-            async def written() -> None:
-                await transaction.writer.send(topic, 0, [OutRecord(None, b"half")])
-                half_written.set()
-                await asyncio.Event().wait()
-
-            return [written()]
+        async def write_half(transaction: Transaction) -> None:
+            await transaction.writer.send(topic, 0, [OutRecord(None, b"half")])
+            half_written.set()
+            await asyncio.Event().wait()
 
         with proxy.held(f"{topic}-id", END_TRANSACTION):
             await commit_twice(proxy, of, topic, END_TRANSACTION)

@@ -136,7 +136,7 @@ SCORING = Dashboard(
                 ),
                 Panel(
                     title="Event time against arrival",
-                    says="Median and p99 of one event a batch: late events still count, by their own time.",
+                    says="Median and p99 of some events: late events still count, by their own time.",
                     unit="s",
                     queries=tuple(
                         (

@@ -16,7 +16,15 @@ from pql_stream.core.packs import PackId
 from pql_stream.core.words import word
 from pql_stream.errors import RejectReason
 from pql_stream.ops.metrics.page import MetricsPage
-from pql_stream.stream.metrics import BatchReport, ModeReport, PartitionId, PartitionProgress, Rejection, ShadowWhat
+from pql_stream.stream.metrics import (
+    BatchReport,
+    ModeReport,
+    PartitionId,
+    PartitionProgress,
+    RecordsReport,
+    Rejection,
+    ShadowWhat,
+)
 
 OTHER = "other"
 """The event label of every name that the pack does not know: names are input, and must not make series."""
@@ -104,7 +112,7 @@ class PrometheusMeter:
         )
         self._skew = Histogram(
             "pql_event_time_skew_seconds",
-            "How far in the past or the future of its record an event's own time lies, of one event a batch",
+            "How far in the past or the future of its record an event's own time lies, of some events",
             ["direction"],  # OpenMetrics has no histogram with values below 0
             buckets=SKEW_BOUNDS_S,
             registry=self._registry,
@@ -181,22 +189,25 @@ class PrometheusMeter:
         """`AppPartitions.recovery_ended`."""
         self._partitions.recovery_ended(seconds)
 
-    def batch_done(self, report: BatchReport) -> None:
-        """Add one batch."""
+    def records_done(self, report: RecordsReport) -> None:
+        """Add some records."""
         for mode, part in report.modes.items():
             self._add(mode, report.topic, part)
+        if report.skew_s is not None:
+            self._skew.labels("past" if report.skew_s >= 0 else "future").observe(abs(report.skew_s))
+
+    def batch_done(self, report: BatchReport) -> None:
+        """Add one batch."""
         self._batch_records.observe(report.records)
         for stage, seconds in report.seconds.items():
             self._batch_seconds.labels(stage).observe(seconds)
-        if report.skew_s is not None:
-            self._skew.labels("past" if report.skew_s >= 0 else "future").observe(abs(report.skew_s))
 
     def _add(self, mode: ModeName, topic: str, report: ModeReport) -> None:
         for event, count in self._by_label(report.accepted).items():
             self._consumed.labels(mode, topic, event).inc(count)
         for rejection, count in report.rejected.items():
             self._rejected.labels(mode, *rejection).inc(count)
-            # The batch is done, so each of them was acknowledged by the dead-letter topic.
+            # What they do is acknowledged, so each of them is in the dead-letter topic.
             self._dead_letters.labels(*rejection).inc(count)
         self._rekeyed.labels(mode, topic).inc(report.rekeyed)
         self._skipped.labels(mode, topic).inc(report.skipped)

@@ -40,6 +40,13 @@ class Background:
         """The others are not behind: they have less than a batch of the background waiting."""
         return not any(len(track.hold) >= RECORDS_MAX for tp, track in tracks.items() if tp.topic not in self.topics)
 
+    def to_fetch(self, wanted: list[TP], bytes_max: int, tracks: Mapping[TP, Track]) -> tuple[list[TP], int]:
+        """Which partitions of *wanted* may be fetched from now, and how many bytes, *bytes_max* or less."""
+        live = [tp for tp in wanted if tp.topic not in self.topics]
+        if len(live) == len(wanted) or not self.may_fetch(tracks):
+            return live, bytes_max
+        return wanted, BYTES_MAX
+
     def ready(self, tracks: Mapping[TP, Track]) -> TP | None:
         """The partition that may hand out a batch now: which has waited longest; *tracks* has all sources."""
         ours = {tp: track for tp, track in tracks.items() if tp.topic in self.topics}

@@ -18,7 +18,7 @@ class RecordBatch(ConsumerMessage):
     Records of one partition, in order; to Faust it is one message.
 
     `offset` is the offset up to which (and with which) the partition was read when all of it is done: that
-    of the last record.
+    of the last record. A batch in work can take in what comes meanwhile (`more`).
     """
 
     generation_id: int
@@ -45,12 +45,27 @@ class RecordBatch(ConsumerMessage):
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def is_taken(self) -> bool:
+        """An agent is at work on it."""
+        return self.state == "taken"
+
     def take(self) -> bool:
         """Begin to work on the batch; False when its partition was lost in the meantime: skip it then."""
         if self.state != "queued" or not self._track.alive:
             return False
         self.state = "taken"
         return True
+
+    def more(self) -> Sequence[SourceRecord]:
+        """
+        What has come behind the records in the meantime, as far as a batch may have so much; it belongs to them now.
+
+        Nothing where another batch of the partition's number waits for this one, or the partition is to be handed over.
+        """
+        records = self._track.add_to(self)
+        self.records = [*self.records, *records]
+        return records
 
     def let_go(self) -> int:
         """
@@ -101,14 +116,14 @@ class Hold:
         self._count += len(chunk.records)
         self.bytes += chunk.bytes
 
-    def cut(self, records_max: int, bytes_max: int) -> list[SourceRecord]:
-        """Take the first records that fit into both limits, and always at least one if any is held."""
+    def cut(self, records_max: int, bytes_max: int, *, at_least: Literal[0, 1] = 1) -> list[SourceRecord]:
+        """Take the first records that fit into both limits, but *at_least* so many if any is held."""
         records: list[SourceRecord] = []
         records_left, bytes_left = records_max, bytes_max
         while self._chunks and records_left > 0:
             chunk = self._chunks.popleft()
             if len(chunk.records) > records_left or chunk.bytes > bytes_left:
-                chunk, rest = _split(chunk, records_left, bytes_left, at_least=0 if records else 1)
+                chunk, rest = _split(chunk, records_left, bytes_left, at_least=0 if records else at_least)
                 if rest.records:
                     self._chunks.appendleft(rest)
                     records_left = 0
@@ -142,12 +157,21 @@ class Track:
     One partition from one seek to the next: what is held, what is in work, and what may be committed.
 
     There is at most one batch out at a time, so tiny batches do not queue up behind each other's
-    acknowledgements: what arrives meanwhile is merged into the next one. It also makes the end of the last
-    batch done the end of an unbroken prefix. A track dies with its assignment; a late `done()` touches a
+    acknowledgements: what arrives meanwhile is merged into the next one, or into this one. It also makes the end of
+    the last batch done the end of an unbroken prefix. A track dies with its assignment; a late `done()` touches a
     dead one and commits nothing.
+
+    *may_grow* says whether a batch that is out may take in more.
     """
 
-    def __init__(self, tp: TP, seek: int, committed: int | None, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tp: TP,
+        seek: int,
+        committed: int | None,
+        wake: Callable[[], None],
+        may_grow: Callable[[Track], bool] = lambda _track: True,
+    ) -> None:
         self.tp = tp
         self.seek = seek
         self.committed = committed
@@ -158,11 +182,13 @@ class Track:
         self.batch: RecordBatch | None = None
         self.alive = True
         self.wake = wake
+        self._may_grow = may_grow
+        self._room = (0, 0)
 
     @property
     def taken(self) -> bool:
         """An agent is at work on a batch of this partition."""
-        return self.batch is not None and self.batch.state == "taken"
+        return self.batch is not None and self.batch.is_taken
 
     @property
     def done_up_to(self) -> int:
@@ -179,9 +205,28 @@ class Track:
         """What is held, up to the limits, as one batch; None while one is out, or when nothing is held."""
         if self.batch is not None or not self.hold:
             return None
-        records = self.hold.cut(records_max, bytes_max)
+        self._room = (records_max, bytes_max)
+        records = self._cut(at_least=1)
         self.batch = RecordBatch(self.tp, records, records[-1].offset, generation, self)
         return self.batch
+
+    def add_to(self, batch: RecordBatch) -> Sequence[SourceRecord]:
+        """What is held, as far as *batch*, which is in work, has room for it: it ends behind that now."""
+        if batch is not self.batch or not batch.is_taken or not self.hold or not self._may_grow(self):
+            return ()
+        records = self._cut(at_least=0)
+        if records:
+            batch.offset = records[-1].offset
+            self.wake()
+        return records
+
+    def _cut(self, *, at_least: Literal[0, 1]) -> list[SourceRecord]:
+        """Take from what is held what the batch that is out has room for."""
+        records_max, bytes_max = self._room
+        bytes_before = self.hold.bytes
+        records = self.hold.cut(records_max, bytes_max, at_least=at_least)
+        self._room = (records_max - len(records), bytes_max - (bytes_before - self.hold.bytes))
+        return records
 
     def take_back(self, batch: RecordBatch) -> None:
         """*batch* could not be handed out: hold its records again."""

@@ -156,7 +156,7 @@ class Consumer(driver.Consumer):
             old = self._tracks.pop(tp, None)
             if old is not None:
                 old.die()
-            self._tracks[tp] = Track(tp, sought.seek, committed, self.wake)
+            self._tracks[tp] = Track(tp, sought.seek, committed, self.wake, self._may_grow)
         # Here, and not when Recovery says that a table is complete: it also says so of one that was overtaken.
         self.app.own_changelogs(sought.notes)
         self.app.giving_way.clear()
@@ -253,19 +253,26 @@ class Consumer(driver.Consumer):
     def _track(self, tp: TP, seek: int) -> Track:
         track = self._tracks.get(tp)
         if track is None or track.seek != seek:
-            track = self._tracks[tp] = Track(tp, seek, None, self.wake)
+            track = self._tracks[tp] = Track(tp, seek, None, self.wake, self._may_grow)
         return track
+
+    def _may_grow(self, track: Track) -> bool:
+        """May the batch of *track* take in more? Not while one of the same number waits for it: they take turns."""
+        if self.app.giving_way.is_set() or not self._is_current(track):
+            return False
+        beside = (other for tp, other in self.tracks().items() if tp.partition == track.tp.partition)
+        return not any(other.batch is not None for other in beside if other is not track)
+
+    def _is_current(self, track: Track) -> bool:
+        return self._may_pass(track.tp) and self._thread.positioned.get(track.tp) == track.seek
 
     def _may_fetch(self, tp: TP) -> bool:
         track = self._tracks.get(tp)
         return self._may_pass(tp) and (track is None or not track.full(*self._batch_max(tp)))
 
-    def _is_background(self, tp: TP) -> bool:
-        return tp.topic in self.app.background.topics
-
     def _batch_max(self, tp: TP) -> tuple[int, int]:
         """The records and bytes of a batch."""
-        if self._is_background(tp):
+        if tp.topic in self.app.background.topics:
             return background.RECORDS_MAX, background.BYTES_MAX
         return self._settings.batch_records_max, self._settings.batch_bytes_max
 
@@ -292,7 +299,7 @@ class Consumer(driver.Consumer):
         self._wake.clear()
         moved = False
         for tp in list(self._tracks):
-            if not self._is_background(tp):
+            if tp.topic not in self.app.background.topics:
                 moved |= await self._hand_out(tp)
         if self.app.background.topics and (last := self.app.background.ready(self.tracks())) is not None:
             moved |= await self._hand_out(last)
@@ -306,12 +313,7 @@ class Consumer(driver.Consumer):
     def _fetch(self) -> None:
         """Keep a poll under way for every partition that has room."""
         wanted = [tp for tp in list(self._active_partitions) if self._may_fetch(tp)]
-        bytes_max = self._settings.batch_bytes_max
-        if any(map(self._is_background, wanted)):
-            if self.app.background.may_fetch(self.tracks()):
-                bytes_max = background.BYTES_MAX
-            else:
-                wanted = [tp for tp in wanted if not self._is_background(tp)]
+        wanted, bytes_max = self.app.background.to_fetch(wanted, self._settings.batch_bytes_max, self.tracks())
         if self._poll is not None:
             if not self._polling.issuperset(wanted):
                 self._thread.interrupt_poll()
@@ -375,7 +377,7 @@ class Consumer(driver.Consumer):
         """Tell Recovery which changelogs have no more records."""
         for tp in list(internals.recovery_of(self.app).active_tps):
             track = self._tracks.get(tp)
-            if track is None or not self._may_pass(tp) or self._thread.positioned.get(tp) != track.seek:
+            if track is None or not self._is_current(track):
                 continue
             end = recovering.end_of(self.app, track)
             if end is not None and not await self._send(end):

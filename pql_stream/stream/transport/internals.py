@@ -18,6 +18,7 @@ Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks` and `re
 | `_new_store_by_url` | faust Collection | our stores, without entry points |
 | `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
 | `_unpack_records` | aiokafka PartitionRecords | chunks of parsed records, without an object a record (in `chunks`) |
+| `_in_flight` of AIOKafkaProducer's `_sender` | aiokafka | what `_send_produce_req` counts: several requests to a broker at once (in `requests`) |
 | `client.send` of AIOKafkaProducer, `prepare` of a request, `encode` of its Struct | aiokafka | a produce request's bytes are copied once (in `requests`) |
 
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,

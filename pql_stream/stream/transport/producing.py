@@ -21,7 +21,7 @@ from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.lease import Lease
-from pql_stream.stream.transport.requests import join_once
+from pql_stream.stream.transport.requests import join_once, several_at_once
 from pql_stream.wire.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
@@ -61,6 +61,7 @@ def new_producer(connection: Connection, **options: object) -> AIOKafkaProducer:
     """A producer of whole batches, not started yet; *options* as in aiokafka."""
     producer = AIOKafkaProducer(**connection.client_options(), max_batch_size=BATCH_BYTES, linger_ms=0, **options)
     join_once(producer)
+    several_at_once(producer)
     return producer
 
 

@@ -1,12 +1,16 @@
 """
-Produce requests, put together in one go.
+Produce requests: put together in one go, and several at once.
 
 aiokafka joins the bytes of a request level by level: each batch of records in it is copied for its length, its
 partition, its topic and the whole, six times, into new memory of up to a megabyte each time.
+
+And it has one request a broker under way. While that is answered nothing else can go out, and where all partitions
+wait for an acknowledgement the worker stands still: a fifth of its time, measured on the cold stream.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +21,31 @@ from aiokafka.protocol.types import Array, Bytes, Int32, Schema
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from aiokafka.protocol.api import RequestStruct
+
+
+REQUESTS_MAX = 5
+"""Under way to one broker: Kafka's own default (`max.in.flight.requests.per.connection`). Of a partition it is one."""
+
+
+class _Busy:
+    """The brokers that take no further request now; what aiokafka's sender has a set of node ids for."""
+
+    def __init__(self) -> None:
+        self._under_way: Counter[int] = Counter()
+
+    def add(self, node_id: int) -> None:
+        self._under_way[node_id] += 1
+
+    def remove(self, node_id: int) -> None:
+        self._under_way[node_id] -= 1
+
+    def __contains__(self, node_id: int) -> bool:
+        return self._under_way[node_id] >= REQUESTS_MAX
+
+
+def several_at_once(producer: AIOKafkaProducer) -> None:
+    """Let *producer* have several requests under way to a broker; those of one partition still follow each other."""
+    producer._sender._in_flight = _Busy()  # noqa: SLF001 - as `internals` lists
 
 
 def join_once(producer: AIOKafkaProducer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +24,7 @@ from pql_stream.stream.transport.reading import Isolation, read_range
 from pql_stream.stream.transport.stores import STORES, MemoryStore, RocksStore, rows_of
 from pql_stream.stream.transport.topics import BatchTopic
 from pql_stream.stream.transport.transactions import Transaction
+from pql_stream.stream.transport.turns import Turns
 from pql_stream.wire.headers import REPAIR
 from pql_stream.wire.records import OutRecord
 
@@ -69,7 +69,7 @@ class BatchTable(Table[bytes, bytes]):
         )
         self.topic = topic
         self.erasures = Erasures(self, lambda: self._local) if erasable else None
-        self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns = Turns()
         self.writer = ChangelogWriter(
             self,
             lambda: self._local,
@@ -105,7 +105,11 @@ class BatchTable(Table[bytes, bytes]):
         A batch reads rows at its beginning and writes at its end what it made of them: what is erased in between
         would be written again.
         """
-        return self._turns[partition] if self.erasures is not None else nullcontext()
+        return self._turns.take(partition) if self.erasures is not None else nullcontext()
+
+    def is_turn_wanted(self, partition: int) -> bool:
+        """Somebody waits for the `turn` of *partition*."""
+        return self._turns.is_wanted(partition)
 
     async def write_many(self, partition: int, items: Sequence[Row]) -> None:
         """

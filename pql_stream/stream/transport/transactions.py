@@ -144,10 +144,10 @@ class Transactions:
             await asyncio.wait(self._retiring, timeout=_STOP_S)
 
     async def run(
-        self, topic: str, partition: int, end: int, writes: Callable[[Transaction], Sequence[Awaitable[object]]]
+        self, topic: str, partition: int, end: int, write: Callable[[Transaction], Awaitable[object]]
     ) -> None:
         """
-        Commit all that *writes* returns, and that *topic* was read up to, not including, *end*, in one transaction.
+        Commit all that *write* writes, and that *topic* was read up to, not including, *end*, in one transaction.
 
         One at a time for each partition number. After an error nothing may go on from what was written: end the
         process.
@@ -156,22 +156,22 @@ class Transactions:
             StreamLost: the partition is not ours any more.
             PqlError: it is not committed, or that is not known.
         """
-        await self._run(partition, writes, (TP(topic, partition), end))
+        await self._run(partition, write, (TP(topic, partition), end))
         self._offsets.note(TP(topic, partition), end)
 
-    async def run_alone(self, partition: int, writes: Callable[[Transaction], Sequence[Awaitable[object]]]) -> None:
+    async def run_alone(self, partition: int, write: Callable[[Transaction], Awaitable[object]]) -> None:
         """
-        Commit all that *writes* returns in one transaction, which moves no offset.
+        Commit all that *write* writes in one transaction, which moves no offset.
 
         Raises:
             PqlError: as `run`.
         """
-        await self._run(partition, writes, None)
+        await self._run(partition, write, None)
 
     async def _run(
         self,
         partition: int,
-        writes: Callable[[Transaction], Sequence[Awaitable[object]]],
+        write: Callable[[Transaction], Awaitable[object]],
         read_up_to: tuple[TP, int] | None,
     ) -> None:
         producer = await self._producer(partition)
@@ -179,7 +179,7 @@ class Transactions:
             ProducerWriter(producer, internals.CODEC_NONE), ProducerWriter(producer, internals.CODEC_GZIP)
         )
         await producer.begin()
-        await asyncio.gather(*writes(transaction))
+        await write(transaction)
         if read_up_to is not None:
             # Not beside the writes: while its coordinator takes in something new of a transaction, a broker can verify
             # no write of it, and aiokafka would wait 100 ms before it tries again.

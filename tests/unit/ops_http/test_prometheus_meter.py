@@ -17,6 +17,7 @@ from pql_stream.stream.metrics import (
     PackTier,
     PartitionId,
     PartitionProgress,
+    RecordsReport,
     Rejection,
     ShadowNote,
 )
@@ -45,20 +46,16 @@ def samples(meter, name):
     }
 
 
-def batch(*, records=1, seconds=None, mode="live", **parts):
-    """A batch whose records are all of one mode."""
-    return BatchReport(
-        topic="product-activity", records=records, seconds=seconds or {}, modes={mode: ModeReport(**parts)}
-    )
+def records(*, mode="live", **parts):
+    """Records that are all of one mode."""
+    return RecordsReport(topic="product-activity", modes={mode: ModeReport(**parts)})
 
 
-def test_a_batch_counts_in_every_metric(meter):
+def test_records_and_batches_count_in_every_metric(meter):
     """
     Each number of a report arrives under its name and labels, and reports add up.
     """
-    report = batch(
-        records=9,
-        seconds={"score": 0.02, "send": 0.2},
+    report = records(
         accepted={"feature_used": 4},
         rejected={Rejection("decode", "bad_time"): 2},
         rekeyed=1,
@@ -67,8 +64,9 @@ def test_a_batch_counts_in_every_metric(meter):
         changed={SILVER: 3},
         qualified={SILVER: 1},
     )
-    meter.batch_done(report)
-    meter.batch_done(report)
+    for _ in range(2):
+        meter.records_done(report)
+        meter.batch_done(BatchReport(records=9, seconds={"score": 0.02, "send": 0.2}))
 
     assert {("feature_used", "live", "product-activity"): 8.0} == samples(meter, "pql_events_consumed_total")
     assert 4.0 == samples(meter, "pql_events_rejected_total")["live", "bad_time", "decode"]
@@ -86,7 +84,7 @@ def test_latency_buckets_are_cumulative_and_never_negative(meter):
     """
     A value on a bound belongs to it, one past the last to +Inf only; a record from the future took 0 s.
     """
-    meter.batch_done(batch(event_to_score_s={-3: 1, 0.05: 1, 5: 2, 5.1: 1, 301: 1}))
+    meter.records_done(records(event_to_score_s={-3: 1, 0.05: 1, 5: 2, 5.1: 1, 301: 1}))
 
     buckets = samples(meter, "pql_event_to_score_seconds_bucket")
     assert [2.0, 4.0, 5.0, 5.0, 6.0] == [buckets[le, "live"] for le in ("0.05", "5.0", "10.0", "300.0", "+Inf")]
@@ -100,8 +98,8 @@ def test_a_backfill_never_mixes_with_live_traffic(meter):
     Alerts on latency and on qualifications look at what happens now: what is filled in has series of its own.
     """
     parts = {"leads_evaluated": 1, "qualified": {SILVER: 1}, "event_to_score_s": {1e9: 1}}
-    meter.batch_done(batch(mode="backfill", **parts))
-    meter.batch_done(batch(**parts | {"event_to_score_s": {0.01: 1}}))
+    meter.records_done(records(mode="backfill", **parts))
+    meter.records_done(records(**parts | {"event_to_score_s": {0.01: 1}}))
 
     assert {("live",): 1.0, ("backfill",): 1.0} == samples(meter, "pql_leads_evaluated_total")
     assert {(mode, "pql-100", "silver", "1"): 1.0 for mode in ("live", "backfill")} == samples(
@@ -114,8 +112,8 @@ def test_event_names_from_outside_make_no_series(meter):
     """
     10,000 names that the pack does not know are one series, and the whole page stays under 150.
     """
-    meter.batch_done(batch(accepted={f"event {number}": 1 for number in range(10_000)}))
-    meter.batch_done(batch(accepted={"Feature-Used": 2}))
+    meter.records_done(records(accepted={f"event {number}": 1 for number in range(10_000)}))
+    meter.records_done(records(accepted={"Feature-Used": 2}))
 
     consumed = samples(meter, "pql_events_consumed_total")
     assert {
@@ -227,7 +225,7 @@ def test_a_clock_that_is_wrong_shows_in_which_direction(meter, skew_s, direction
     """
     Histograms have no values below 0, so the direction is a label.
     """
-    meter.batch_done(replace(batch(), skew_s=skew_s))
+    meter.records_done(replace(records(), skew_s=skew_s))
 
     assert {(direction,): 7.0} == samples(meter, "pql_event_time_skew_seconds_sum")
 
@@ -258,7 +256,7 @@ def test_two_meters_do_not_meet():
     Each meter has its own registry, so a second worker in the process starts from nothing.
     """
     first, second = PrometheusMeter(MetricsPage(), []), PrometheusMeter(MetricsPage(), [])
-    first.batch_done(batch(leads_evaluated=1))
+    first.records_done(records(leads_evaluated=1))
 
     assert {} == samples(second, "pql_leads_evaluated_total")
 
@@ -267,7 +265,7 @@ def test_openmetrics_when_asked_else_text(meter):
     """
     The Accept header picks the format; both parse, and neither has `_created` noise.
     """
-    meter.batch_done(batch(accepted={"feature_used": 1}, event_to_score_s={1.0: 1}))
+    meter.records_done(records(accepted={"feature_used": 1}, event_to_score_s={1.0: 1}))
     open_page, open_type = meter.page.render("application/openmetrics-text; version=1.0.0")
     text_page, text_type = meter.page.render("")
 
@@ -304,7 +302,7 @@ def test_every_meter_takes_every_call(make):
         meter.recovery_started(),
         meter.recovery_left(3),
         meter.recovery_ended(2.0),
-        meter.batch_done(batch()),
+        meter.records_done(records()),
         meter.progressed({HERE: PartitionProgress(lag_records=0, record_at_s=0.0, committed_at_s=0.0)}),
     ]
 
@@ -336,7 +334,7 @@ def test_disagreement_is_counted_from_zero_and_by_mode(meter):
     meter.packs_cast(0, OLD, [NEW])
     before = samples(meter, "pql_shadow_tiers_met_total")
     notes = {ShadowNote("mine", 2, "changed"): 3, ShadowNote("mine", 2, "parted"): 1}
-    meter.batch_done(batch(mode="backfill", shadows=notes))
+    meter.records_done(records(mode="backfill", shadows=notes))
 
     assert {("backfill", "mine", "2"): 0.0, ("live", "mine", "2"): 0.0} == before
     assert 3.0 == samples(meter, "pql_shadow_differences_total")["backfill", "mine", "2"]

@@ -21,11 +21,12 @@ from pql_stream.stream.filling import Filling, Stretch
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.outbox import Outbox
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Pipeline
 from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.published import Ahead
 from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.slices import Ports
 from pql_stream.wire.control import Answer, CheckRequest, FillRequest, PackRef, Request, SwitchRequest, encode_control
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.shared_rows import load_lead
@@ -142,9 +143,9 @@ class CastingWorker:
         outbox = Outbox(TOPICS, writer=changes, compressing=changes, dead_letter_partitions=1)
         profiles = Profiles(Contacts())
         guarantee = AtLeastOnce(TOPICS, outbox, leads, profiles, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
-        ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
+        ports = Ports(leads, profiles, NoMeter(), lambda: 0.0, lambda _bug: None)
         scorer = Scorer(roles, TOPICS, 1)
-        self._pipeline = Pipeline(scorer, ports)
+        self._pipeline = Pipeline(scorer, ports, guarantee)
         stage = Stage(self, world, leads, guarantee, self, NoMeter(), lambda: 0.0)
         self.casting = Casting(roles, stage)
         self.filling = Filling(roles, stage, world, scorer)
@@ -171,7 +172,7 @@ class CastingWorker:
 
     def settled(self, partition: int) -> AbstractAsyncContextManager[Mapping[str, Ahead]]:
         """As in the app."""
-        return self.changes_log.batch(partition, {})
+        return self.changes_log.batch(partition, dict)
 
     async def offsets(self, partition: int) -> Mapping[str, int]:
         """Of score-changed."""
@@ -188,7 +189,7 @@ class CastingWorker:
     async def handle(self, batch: Batch) -> None:
         """One batch, as the app does."""
         await self.casting.ready(0)
-        async with self.changes_log.batch(0, {batch.topic: batch.end}) as ahead:
+        async with self.changes_log.batch(0, lambda: {batch.topic: batch.end}) as ahead:
             await self._pipeline.handle(batch, ahead)
         self._world.done[batch.topic] = batch.end
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,10 +19,11 @@ from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.outbox import Outbox
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Pipeline
 from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.slices import Ports
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.headers import ANNOUNCE
 from pql_stream.wire.packs import load_pack
@@ -177,7 +178,7 @@ class World:
         """A worker from its last commit to the end of the sources, in some order of them."""
         worker = Worker(self)
         while batch := self._next_batch():
-            await worker.handle(batch)
+            await worker.handle(batch, self._more)
             if self.rng.random() < 0.5:
                 worker.commit()
         self.arrive()
@@ -192,6 +193,10 @@ class World:
         start = self.done[topic]
         end = min(start + self.rng.randint(1, 4), len(self.sources[topic]))
         return Batch(topic, self.sources[topic][start:end], end)
+
+    def _more(self, topic: str, end: int) -> Sequence[Record]:
+        """What has come meanwhile: sometimes nothing."""
+        return self.sources[topic][end : end + self.rng.randint(0, 3)]
 
     # --- afterwards
 
@@ -229,15 +234,25 @@ class Worker:
         outbox = Outbox(TOPICS, writer=log, compressing=log, dead_letter_partitions=1)
         profiles = Profiles(Contacts())
         guarantee = AtLeastOnce(TOPICS, outbox, leads, profiles, confirm_lease=world.confirm_lease, clock=lambda: 0.0)
-        ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-        self._pipeline = Pipeline(Scorer(roles, TOPICS, 1), ports)
+        ports = Ports(leads, profiles, NoMeter(), lambda: 0.0, lambda _bug: None)
+        self._pipeline = Pipeline(Scorer(roles, TOPICS, 1), ports, guarantee, slice_records=2)
         world.done = dict(world.committed)
 
-    async def handle(self, batch: Batch) -> None:
-        """One batch, as the app does."""
-        async with self.changes_log.batch(0, {batch.topic: batch.end}) as ahead:
-            await self._pipeline.handle(batch, ahead)
-        self._world.done[batch.topic] = batch.end
+    async def handle(
+        self, batch: Batch, more: Callable[[str, int], Sequence[Record]] = lambda _topic, _end: ()
+    ) -> None:
+        """One batch, as the app does; *more* has what lies behind an offset of a topic and belongs to it too."""
+        end = batch.end
+
+        def grown() -> Sequence[Record]:
+            nonlocal end
+            records = more(batch.topic, end)
+            end += len(records)
+            return records
+
+        async with self.changes_log.batch(0, lambda: {batch.topic: end}) as ahead:
+            await self._pipeline.handle(batch, ahead, grown)
+        self._world.done[batch.topic] = end
 
     async def read(self, topic: str) -> None:
         """All that waits in *topic*, as one batch."""

@@ -426,7 +426,7 @@ async def test_a_check_that_waited_for_a_release_does_nothing(world):
     The partition may be another worker's by then.
     """
     worker = await with_four_changes(world)
-    async with worker.changes_log.batch(0, {}):
+    async with worker.changes_log.batch(0, dict):
         late(world, 2)
         waiting = [asyncio.ensure_future(work) for work in (worker.changes_log.release(), worker.changes_log.check())]
         await asyncio.sleep(0)  # both come to the lock

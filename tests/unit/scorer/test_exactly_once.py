@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from pql_stream.stream.exactly_once import ExactlyOnce
 from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Pipeline
 from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.slices import Ports
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.packs import load_pack
@@ -49,9 +49,9 @@ class World:
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
-    async def run(self, topic: str, partition: int, end: int, writes: Any) -> None:
+    async def run(self, topic: str, partition: int, end: int, write: Any) -> None:
         transaction = Transaction(self)
-        await asyncio.gather(*writes(transaction))
+        await write(transaction)
         self.spend()
         for name, records in transaction.sent.items():
             self.topics[name] += records
@@ -128,14 +128,14 @@ async def leased() -> None:
     """The lease of a worker that nobody doubts."""
 
 
-def pipeline(world: World, confirm_lease=leased) -> Pipeline:
+def pipeline(world: World, confirm_lease=leased, slice_records: int = 1_000) -> Pipeline:
     leads = Leads(world, Roles.alone(PACK), 100)
     contacts = ContactTable(world)
     guarantee = ExactlyOnce(
         TOPICS, world, world, leads, contacts, dead_letter_partitions=1, confirm_lease=confirm_lease, clock=lambda: 0.0
     )
-    ports = Ports(leads, Profiles(contacts), guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, 1), ports)
+    ports = Ports(leads, Profiles(contacts), NoMeter(), lambda: 0.0, lambda _bug: None)
+    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, 1), ports, guarantee, slice_records=slice_records)
 
 
 def log() -> list[Record]:
@@ -161,21 +161,21 @@ def contact(world: World) -> LeadProfile:
     return state.of(lead_id)
 
 
-async def run(world: World, records: Sequence[Record], size: int) -> None:
+async def run(world: World, records: Sequence[Record], size: int, slice_records: int) -> None:
     """One life of a worker: from what is committed to the end of *records*."""
-    worker = pipeline(world)
+    worker = pipeline(world, slice_records=slice_records)
     while world.read_up_to < len(records):
         batch = records[world.read_up_to : world.read_up_to + size]
         await worker.handle(Batch(TOPICS.activity, 0, batch))
 
 
-@pytest.mark.parametrize("size", [1, 7, 100])
-async def test_a_crash_at_any_write_leaves_no_trace(size):
+@pytest.mark.parametrize(("size", "slice_records"), [(1, 1), (7, 7), (100, 100), (7, 2), (100, 9)])
+async def test_a_crash_at_any_write_leaves_no_trace(size, slice_records):
     """
     Whatever write was the last one of a life, the next life ends with the very same records in every topic.
     """
     whole = World()
-    await run(whole, log(), size)
+    await run(whole, log(), size, slice_records)
     writes = 1_000_000 - whole.writes_left
 
     assert 1 == len(whole.topics[TOPICS.qualified])
@@ -184,9 +184,9 @@ async def test_a_crash_at_any_write_leaves_no_trace(size):
     for last_write in range(writes):
         world = World(writes_left=last_write)
         with pytest.raises(Crash):
-            await run(world, log(), size)
+            await run(world, log(), size, slice_records)
         world.writes_left = 1_000_000
-        await run(world, log(), size)
+        await run(world, log(), size, slice_records)
 
         assert (whole.topics, whole.rows, whole.contact_rows) == (world.topics, world.rows, world.contact_rows)
 

@@ -17,10 +17,11 @@ from pql_stream.stream.leads import Leads
 from pql_stream.stream.metrics import NoMeter
 from pql_stream.stream.names import Topics
 from pql_stream.stream.partitioner import partition_of
-from pql_stream.stream.pipeline import Pipeline, Ports
+from pql_stream.stream.pipeline import Pipeline
 from pql_stream.stream.profiles import Profiles
 from pql_stream.stream.roles import Roles
 from pql_stream.stream.scorer import Scorer
+from pql_stream.stream.slices import Ports
 from pql_stream.testing.builders import JAN_5_MS, Record, native_json
 from pql_stream.wire.lead_profiles import load_profile
 from pql_stream.wire.packs import load_pack
@@ -109,16 +110,16 @@ async def leased() -> None:
     """The lease of a worker that nobody doubts."""
 
 
-def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS) -> Pipeline:
+def pipeline(world: World, confirm_lease=leased, partitions: int = PARTITIONS, slice_records: int = 1_000) -> Pipeline:
     leads, profiles = Leads(world, Roles.alone(PACK), 100), Profiles(ContactTable(world))
     guarantee = AtLeastOnce(TOPICS, world, leads, profiles, confirm_lease=confirm_lease, clock=lambda: 0.0)
-    ports = Ports(leads, profiles, guarantee, NoMeter(), lambda: 0.0, lambda _bug: None)
-    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, partitions), ports)
+    ports = Ports(leads, profiles, NoMeter(), lambda: 0.0, lambda _bug: None)
+    return Pipeline(Scorer(Roles.alone(PACK), TOPICS, partitions), ports, guarantee, slice_records=slice_records)
 
 
-async def run(world: World, log: Sequence[Record], batch_size: int) -> None:
+async def run(world: World, log: Sequence[Record], batch_size: int, slice_records: int = 1_000) -> None:
     """One life of a worker: from the committed offset to the end of *log*."""
-    worker = pipeline(world)
+    worker = pipeline(world, slice_records=slice_records)
     while world.committed < len(log):
         end = min(world.committed + batch_size, len(log))
         await worker.handle(Batch(TOPICS.activity, 0, log[world.committed : end]))
@@ -173,22 +174,22 @@ async def test_without_a_crash_every_effect_happens_once():
     ] == [state.of(lead_id) for lead_id, state in map(load_profile, world.contact_rows.values())]
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_size):
+@pytest.mark.parametrize(("batch_size", "slice_records"), [(1, 1), (7, 7), (100, 100), (7, 2), (100, 9)])
+async def test_a_crash_after_any_effect_loses_nothing_and_adds_nothing(batch_size, slice_records):
     """
     Whatever effect was the last one of a life, the next life ends in the same rows, changes and qualifications.
 
     Repeats carry the same id and the same bytes, and come in order.
     """
     whole = World()
-    await run(whole, log(), batch_size)
+    await run(whole, log(), batch_size, slice_records)
 
     for last_effect in range(1, 1_000_000 - whole.effects_left):
         world = World(effects_left=last_effect)
         with pytest.raises(Crash):
-            await run(world, log(), batch_size)
+            await run(world, log(), batch_size, slice_records)
         world.effects_left = 1_000_000
-        await run(world, log(), batch_size)
+        await run(world, log(), batch_size, slice_records)
 
         assert (whole.rows, whole.contact_rows) == (world.rows, world.contact_rows)
         for topic, id_name in ((TOPICS.score_changed, "change_id"), (TOPICS.qualified, "qualification_id")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from faust.types import TP
 
 from pql_stream.stream.transport.batch import Hold, RecordBatch, Track
@@ -21,10 +22,10 @@ def chunk(*records: Record) -> Chunk:
     return Chunk(list(records), sum(map(record_bytes, records)))
 
 
-def track(*, held: int = 0, committed: int | None = None) -> tuple[Track, list[str]]:
+def track(*, held: int = 0, committed: int | None = None, may_grow: bool = True) -> tuple[Track, list[str]]:
     """A track that holds records from offset 0 on, and what it was woken up for."""
     woken: list[str] = []
-    made = Track(SOURCE, 1, committed, lambda: woken.append("done"))
+    made = Track(SOURCE, 1, committed, lambda: woken.append("done"), lambda _track: may_grow)
     if held:
         made.hold.add(chunk(*(record(offset) for offset in range(held))))
     return made, woken
@@ -86,6 +87,58 @@ def test_records_that_arrive_while_a_batch_is_out_are_merged_into_the_next():
     first.done()
 
     assert [1, 2, 3] == [each.offset for each in next_batch(of).records]
+
+
+def test_a_batch_in_work_takes_in_what_comes_meanwhile():
+    """What it took in is done with it, and there is room for more to be fetched."""
+    of, woken = track(held=1, committed=0)
+    batch = next_batch(of)
+    batch.take()
+    of.hold.add(chunk(record(1), record(5)))
+
+    assert [1, 5] == [each.offset for each in batch.more()]
+    assert [0, 1, 5] == [each.offset for each in batch.records]
+    assert (["done"], 0) == (woken, len(of.hold))
+
+    batch.done()
+
+    assert 6 == of.to_commit()
+
+
+def test_a_batch_grows_up_to_the_limits_of_a_batch():
+    """Records and bytes count from its beginning, and not even one record more goes in."""
+    of, _ = track()
+    of.hold.add(chunk(record(0, 60)))
+    batch = of.next_batch(3, 100, 7)
+    batch.take()
+    of.hold.add(chunk(record(1, 30), record(2, 11)))
+
+    assert [1] == [each.offset for each in batch.more()]
+    assert [] == list(batch.more())
+
+    of.hold.clear()
+    of.hold.add(chunk(record(2, 1), record(3, 1)))
+
+    assert [2] == [each.offset for each in batch.more()]
+    assert [] == list(batch.more())
+    assert (1, 2) == (len(of.hold), batch.offset)
+
+
+@pytest.mark.parametrize("why", ["not in work yet", "done", "others wait", "lost"])
+def test_a_batch_does_not_grow(why):
+    """Outside of its work, or where it must not: what is held stays for the next batch."""
+    of, _ = track(held=1, may_grow=why != "others wait")
+    batch = next_batch(of)
+    if why != "not in work yet":
+        batch.take()
+    if why == "done":
+        batch.done()
+    of.hold.add(chunk(record(1)))
+    if why == "lost":
+        of.die()
+
+    assert [] == list(batch.more())
+    assert [0] == [each.offset for each in batch.records]
 
 
 def test_a_partition_is_full_by_records_or_by_bytes():

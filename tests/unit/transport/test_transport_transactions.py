@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import pytest
@@ -83,14 +82,14 @@ def transactions(kafka: Kafka, open_s_max: float = OPEN_S_MAX) -> Transactions:
     return Transactions(kafka.make, kafka, open_s_max=open_s_max)
 
 
-def writes(kafka: Kafka):
+def write_one(kafka: Kafka):
     """One record, and a note when it is committed."""
 
-    def made(transaction: Transaction) -> list[Awaitable[object]]:
+    async def write(transaction: Transaction) -> None:
         transaction.when_committed(lambda: kafka.steps.append("store"))
-        return [transaction.writer.send("out", 3, [RECORD])]
+        await transaction.writer.send("out", 3, [RECORD])
 
-    return made
+    return write
 
 
 async def test_rows_and_offsets_count_when_the_transaction_is_committed():
@@ -98,7 +97,7 @@ async def test_rows_and_offsets_count_when_the_transaction_is_committed():
     kafka = Kafka()
     of = transactions(kafka)
     await of.open([3])
-    await of.run("source", 3, 7, writes(kafka))
+    await of.run("source", 3, 7, write_one(kafka))
 
     assert ["start 3", "begin", "send", "offset", "commit", "store", "note"] == kafka.steps
     assert {SOURCE: 7} == kafka.noted
@@ -111,7 +110,7 @@ async def test_nothing_is_stored_of_a_transaction_that_failed(step):
     of = transactions(kafka)
     await of.open([3])
     with pytest.raises(BrokerError):
-        await of.run("source", 3, 7, writes(kafka))
+        await of.run("source", 3, 7, write_one(kafka))
 
     assert step == kafka.steps[-1]
     assert {SOURCE: None} == kafka.noted
@@ -122,10 +121,10 @@ async def test_a_producer_in_doubt_is_replaced_before_the_next_transaction():
     kafka = Kafka()
     of = transactions(kafka)
     await of.open([3])
-    await of.run("source", 3, 7, writes(kafka))
+    await of.run("source", 3, 7, write_one(kafka))
     kafka.made[0].is_in_doubt = True
     kafka.steps.clear()
-    await of.run("source", 3, 9, writes(kafka))
+    await of.run("source", 3, 9, write_one(kafka))
 
     assert ["stop 3", "start 3", "begin"] == kafka.steps[:3]
     assert {SOURCE: 9} == kafka.committed
@@ -139,7 +138,7 @@ async def test_a_partition_that_had_another_owner_meanwhile_is_given_up():
     kafka.made[0].is_in_doubt = True
     kafka.committed[SOURCE] = 5
     with pytest.raises(StreamLost):
-        await of.run("source", 3, 7, writes(kafka))
+        await of.run("source", 3, 7, write_one(kafka))
 
     assert "begin" not in kafka.steps
 
@@ -151,7 +150,7 @@ async def test_a_partition_that_is_not_ours_is_not_written_to():
     await of.open([3, 4])
     await of.open([4])
     with pytest.raises(StreamLost):
-        await of.run("source", 3, 7, writes(kafka))
+        await of.run("source", 3, 7, write_one(kafka))
 
     assert ["start 3", "start 4", "stop 3", "stop 4", "start 4"] == kafka.steps
 
