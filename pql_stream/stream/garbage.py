@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 
-RECORDS = 500
+RECORDS = 2_000
 """The states of so many leads are about ten thousand containers: a few milliseconds."""
 _YOUNG = 0
 

@@ -177,7 +177,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "aiokafka.protocol.types:Array": ("encode",),
     "aiokafka.protocol.types:Bytes": ("encode",),
     "aiokafka.protocol.types:Schema": ("encode",),
-    "aiokafka.producer.message_accumulator:BatchBuilder": ("append", "record_count"),
+    "aiokafka.producer.message_accumulator:BatchBuilder": ("__init__", "append", "record_count"),
     "aiokafka.producer.message_accumulator:MessageAccumulator": ("add_batch", "_pop_batch"),
     "aiokafka.producer.producer:AIOKafkaProducer": (
         "abort_transaction",

@@ -19,7 +19,8 @@ Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks` and `re
 | `offset_key` | faust RocksDB Store | a key that cannot be a lead's |
 | `_unpack_records` | aiokafka PartitionRecords | chunks of parsed records, without an object a record (in `chunks`) |
 | `_in_flight` of AIOKafkaProducer's `_sender` | aiokafka | what `_send_produce_req` counts: several requests to a broker at once (in `requests`) |
-| `client.send` of AIOKafkaProducer, `prepare` of a request, `encode` of its Struct | aiokafka | a produce request's bytes are copied once (in `requests`) |
+| `client.send` of AIOKafkaProducer, `prepare` of a request, `encode` of its Struct, for `send` of a connection | aiokafka | a produce request's bytes are copied once (in `requests`) |
+| `_builder`, `_relative_offset` of BatchBuilder, for its `append` | aiokafka | a batch is filled in one go (in `requests`) |
 
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,

@@ -21,7 +21,7 @@ from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.lease import Lease
-from pql_stream.stream.transport.requests import join_once, several_at_once
+from pql_stream.stream.transport.requests import fill, join_once, several_at_once
 from pql_stream.wire.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
@@ -81,12 +81,7 @@ async def send_batch(
         BrokerError: they are written, and the broker no longer knows where.
         KafkaError: they are not written, or that is not known.
     """
-    timestamp_ms = int(time.time() * 1000)
-    for record in records:
-        added = builder.append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
-        if added is None:
-            break
-    count = builder.record_count()
+    count = fill(builder, records, int(time.time() * 1000))
     try:
         metadata = await (await producer.send_batch(builder, topic, partition=partition))
     except (MessageSizeTooLargeError, RecordListTooLargeError) as exc:
