@@ -187,8 +187,8 @@ def test_work_that_takes_long_gives_way(bench):
 
 def test_workers_come_and_go_and_every_record_counts_once(bench):
     """
-    Two joins and two leaves in good order, with records in flight: no record is lost, and none is handled
-    twice.
+    Two joins and two leaves in good order, with records in flight, and batches that grow: no record is lost, and none
+    is handled twice.
     """
     first = bench.start("--batch-s", "0.02", "--standby", "1", name="a")
     bench.feed(3000)
@@ -204,6 +204,7 @@ def test_workers_come_and_go_and_every_record_counts_once(bench):
     bench.wait_all_committed()
 
     assert [0] == bench.stop([second])
+    assert "grew" in bench.log_of("a") + bench.log_of("b")
     assert 10_000 == bench.counted()
     assert 10_000 == len(bench.outputs())
     assert 10_000 == bench.outputs().total()

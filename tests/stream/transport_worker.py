@@ -71,17 +71,19 @@ async def count(batch: RecordBatch) -> None:
     if args.give_way:
         await app.giving_way.wait()
         raise GaveWay
+    if any(record.value == args.raise_on.encode() for record in batch.records):
+        raise RuntimeError("asked to raise")
+    await asyncio.sleep(args.batch_s)
+    if batch.more():
+        print("grew", flush=True)  # noqa: T201  # as above
     rows = counts.get_many(batch.partition, {record.key for record in batch.records})
     outputs = []
     for record in batch.records:
-        if args.raise_on and record.value == args.raise_on.encode():
-            raise RuntimeError("asked to raise")
         number = int(rows.get(record.key, b"0")) + 1
         rows[record.key] = str(number).encode()
         outputs.append(OutRecord(record.key, f"{batch.partition}-{record.offset}".encode()))
         if args.slow_key and record.key == args.slow_key.encode():
             await asyncio.sleep(1000)
-    await asyncio.sleep(args.batch_s)
     await app.lease.confirm()
     await app.writer.send(f"{args.app_id}-out", batch.partition, outputs)
     await counts.write_many(batch.partition, list(rows.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from faust.types import TP
 
-from pql_stream.stream.transport.background import RECORDS_MAX, Background
+from pql_stream.stream.transport.background import BYTES_MAX, RECORDS_MAX, Background
 from pql_stream.stream.transport.batch import Track
 from pql_stream.stream.transport.chunks import Chunk
 from pql_stream.testing.builders import Record
@@ -43,6 +43,19 @@ class World:
 def out(track: Track) -> None:
     """All that *track* holds goes out as one batch."""
     assert track.next_batch(10_000, 10_000_000, 1) is not None
+
+
+def test_the_background_is_fetched_when_the_others_leave_room():
+    """Little at a time, also for the live partition of the same poll; without it, what is live has the whole room."""
+    world = World()
+    live, old = world.hold(LIVE, 0).tp, world.hold(OLD, 0).tp
+
+    assert ([live, old], BYTES_MAX) == world.background.to_fetch([live, old], 10 * BYTES_MAX, world.tracks)
+    assert ([live], 10 * BYTES_MAX) == world.background.to_fetch([live], 10 * BYTES_MAX, world.tracks)
+
+    world.hold(LIVE, 1, RECORDS_MAX)
+
+    assert ([live], 10 * BYTES_MAX) == world.background.to_fetch([live, old], 10 * BYTES_MAX, world.tracks)
 
 
 def test_an_idle_worker_reads_the_background():
