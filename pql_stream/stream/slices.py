@@ -154,32 +154,39 @@ async def send_in_turn(slices: Slices, send: Callable[[Effects], Awaitable[None]
     request carries.
 
     Raises:
-        Exception: whatever scoring or *send* raises; then nothing more is sent.
+        Exception: whatever scoring or *send* raises. Then no other is begun; one that is on its way is not called back,
+            for aiokafka would log what becomes of it as heard by nobody.
     """
+    failed = False
+
+    async def send_after(before: asyncio.Task[None] | None, effects: Effects) -> None:
+        if before is not None:
+            await before
+        if not failed:
+            await send(effects)
+
     sending: asyncio.Task[None] | None = None
     try:
         while True:
             effects = slices.score_next(whole=sending is not None and not sending.done())
             if effects is not None:
-                sending = asyncio.ensure_future(_after(sending, send, effects))
+                sending = asyncio.ensure_future(send_after(sending, effects))
                 await asyncio.sleep(0)  # for what is on its way
             elif sending is not None:
                 await sending
                 sending = None
             else:
                 return
-    finally:
+    except Exception:
+        failed = True
         if sending is not None:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            sending.add_done_callback(_hear)
+        raise
 
 
-async def _after(
-    before: asyncio.Task[None] | None, send: Callable[[Effects], Awaitable[None]], effects: Effects
-) -> None:
-    if before is not None:
-        await before
-    await send(effects)
+def _hear(sent: asyncio.Task[None]) -> None:
+    if not sent.cancelled():
+        sent.exception()
 
 
 def _report(topic: str, effects: Effects, now_s: float) -> RecordsReport:

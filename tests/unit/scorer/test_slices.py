@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -173,22 +174,29 @@ async def test_nothing_is_sent_behind_what_could_not_be_sent():
     assert [["e0", "e1"]] == trial.sent
 
 
-async def test_what_is_on_its_way_is_left_when_scoring_fails():
-    """A row that cannot be read ends the batch; nothing of it goes on behind the scenes."""
-    trial = Trial(*map(posted, range(4)), readable=1)
-    left: list[str] = []
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_nothing_is_begun_when_scoring_fails(arrives):
+    """A row that cannot be read ends the batch; what is on its way arrives or not, and nobody is told of it."""
+    trial = Trial(*map(posted, range(6)), readable=2)
+    answered = asyncio.Event()
+    begun: list[str] = []
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
 
     async def send(effects: Effects) -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            left.extend(causes(effects))
-            raise
+        begun.extend(causes(effects))
+        await answered.wait()
+        if not arrives:
+            raise ConnectionError("gone")
 
     with pytest.raises(InvalidState):
         await send_in_turn(trial.slices, send)
+    answered.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
 
-    assert ["e0", "e1"] == left
+    assert (["e0", "e1"], []) == (begun, told)
 
 
 async def test_records_count_when_they_are_acknowledged():
