@@ -72,25 +72,33 @@ class AtLeastOnce:
             StreamLost: the partition may belong to somebody else; nothing more was written.
         """
 
+        async def store_contacts(effects: Effects) -> None:
+            await self._store_contacts(batch.partition, effects)
+            # The next slice goes on from the table: there a row is gone that somebody has erased meanwhile.
+            slices.profiles.clear()
+
         async def send(effects: Effects) -> None:
             await self._send(batch.partition, effects)
             slices.acknowledged(effects)
 
         started_at_s = self._clock()
-        await send_in_turn(slices, send)
+        await send_in_turn(slices, send, store_contacts)
         sent_at_s = self._clock()
         await self._store(batch.partition, slices.states)
         return {"send": sent_at_s - started_at_s - slices.seconds, "store": self._clock() - sent_at_s}
 
     async def write_alone(self, partition: int, effects: Effects) -> None:
         """As `write`, for effects that no batch has made."""
+        await self._store_contacts(partition, effects)
         await self._send(partition, effects)
         await self._store(partition, effects.states)
 
-    async def _send(self, partition: int, effects: Effects) -> None:
+    async def _store_contacts(self, partition: int, effects: Effects) -> None:
         if effects.profiles:
             await self._confirm_lease()
             await self._profiles.store(partition, effects.profiles)
+
+    async def _send(self, partition: int, effects: Effects) -> None:
         await self._confirm_lease()
         sends = outgoing(self._topics, partition, effects)
         await asyncio.gather(*(self._sender.send(topic, at, records) for topic, at, records in sends))

@@ -26,7 +26,7 @@ SLICE_RECORDS = 1_250
 GROWS_S = 0.5
 """
 For so long a batch takes in what comes while it is at work: that goes out at once, and the rows of all its leads are
-written together. A crash repeats what such a batch had sent, as it does what was done since the last commit.
+written together. The price: a crash repeats, under the same ids, all that such a batch had sent.
 """
 
 
@@ -76,8 +76,8 @@ class Slices:
     One batch on its way through the scorer; *ahead* and *more* as `Pipeline.handle` has them. A slice has
     *records_max* records.
 
-    *states* and *profiles* have what all slices so far have made of leads; *count* are their records, and *seconds*
-    what they took.
+    *states* and *profiles* have what all slices so far have made of leads, and the next one goes on from; *count* are
+    their records, and *seconds* what they took.
     """
 
     def __init__(
@@ -146,16 +146,24 @@ class Slices:
         self._ports.meter.records_done(_report(self._topic, effects, self._ports.clock()))
 
 
-async def send_in_turn(slices: Slices, send: Callable[[Effects], Awaitable[None]]) -> None:
+async def _nothing(_effects: Effects) -> None:
+    pass
+
+
+async def send_in_turn(
+    slices: Slices,
+    send: Callable[[Effects], Awaitable[None]],
+    first: Callable[[Effects], Awaitable[None]] = _nothing,
+) -> None:
     """
-    Score and *send* all of *slices*; one is sent after the other.
+    Score and *send* all of *slices*; one is sent after the other. What *first* does is done before the next is scored.
 
     What is less than a whole slice waits until nothing is on its way: so it grows with the load, and with it what one
     request carries.
 
     Raises:
-        Exception: whatever scoring or *send* raises. Then no other is begun; one that is on its way is not called back,
-            for aiokafka would log what becomes of it as heard by nobody.
+        Exception: whatever scoring, *first* or *send* raises. Then no other is begun; one that is on its way is not
+            called back, for aiokafka would log what becomes of it as heard by nobody.
     """
     failed = False
 
@@ -170,6 +178,7 @@ async def send_in_turn(slices: Slices, send: Callable[[Effects], Awaitable[None]
         while True:
             effects = slices.score_next(whole=sending is not None and not sending.done())
             if effects is not None:
+                await first(effects)
                 sending = asyncio.ensure_future(send_after(sending, effects))
                 await asyncio.sleep(0)  # for what is on its way
             elif sending is not None:

@@ -240,6 +240,27 @@ async def test_whoever_reads_a_change_finds_the_contact_data_of_then():
     assert {b"u1", b"u2"} == world.contacts_known[TOPICS.score_changed] == world.contacts_known[TOPICS.qualified]
 
 
+async def test_what_was_erased_is_not_written_again_by_the_next_slice():
+    """The erasure falls into the time of a batch: the table drops the row that the first slice has written."""
+
+    class ErasedWorld(World):
+        async def write_contacts(self, items) -> None:
+            await super().write_contacts(items)
+            if self.term == 0:
+                self.contact_rows.clear()
+                self.term = 1
+
+    world = ErasedWorld()
+    values = [native_json("identify", event_id="e0", email="ada@example.com"), native_json("identify", event_id="e1")]
+    values += [native_json("identify", event_id="e2", firstName="Ada")]
+    records = [Record(TOPICS.activity, 0, at, JAN_5_MS, b"u1", value) for at, value in enumerate(values)]
+
+    await pipeline(world, slice_records=1).handle(Batch(TOPICS.activity, 0, records))
+    lead_id, state = load_profile(world.contact_rows[b"u1"])
+
+    assert LeadProfile("u1", first_name="Ada") == state.of(lead_id)
+
+
 async def test_a_batch_that_changes_nothing_writes_no_row():
     """Tombstones and bad records alone touch no table."""
     world = World()

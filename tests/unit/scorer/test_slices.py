@@ -159,6 +159,26 @@ async def test_a_batch_takes_in_nothing_more_after_its_time():
     assert ([["e0"]], 1) == (trial.sent, len(trial.waiting))
 
 
+async def test_what_comes_first_is_done_before_the_next_slice_is_scored():
+    """And does not wait for what is on its way."""
+    trial = Trial(*map(posted, range(4)))
+    counts: list[tuple[int, list[list[str]]]] = []
+
+    async def first(_effects: Effects) -> None:
+        await asyncio.sleep(0)
+        counts.append((trial.slices.count, list(trial.sent)))
+
+    async def send(effects: Effects) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await trial.send(effects)
+
+    await send_in_turn(trial.slices, send, first)
+
+    assert [(2, []), (4, [])] == counts
+    assert [["e0", "e1"], ["e2", "e3"]] == trial.sent
+
+
 async def test_nothing_is_sent_behind_what_could_not_be_sent():
     """A change behind a lost one would be out of order."""
     trial = Trial(*map(posted, range(6)))
