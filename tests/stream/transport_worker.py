@@ -23,6 +23,7 @@ arguments.add_argument("--batch-s", type=float, default=0.0)
 arguments.add_argument("--slow-stop-s", type=float, default=0.0)
 arguments.add_argument("--check-s", type=float, default=0.5)
 arguments.add_argument("--give-way", action="store_true")
+arguments.add_argument("--grow-to", type=int, default=0)
 arguments.add_argument("--standby", type=int, default=0)
 args = arguments.parse_args()
 sys.argv = [sys.argv[0]]  # Faust reads it when it is imported
@@ -74,8 +75,10 @@ async def count(batch: RecordBatch) -> None:
     if any(record.value == args.raise_on.encode() for record in batch.records):
         raise RuntimeError("asked to raise")
     await asyncio.sleep(args.batch_s)
-    if batch.more():
-        print("grew", flush=True)  # noqa: T201  # as above
+    batch.more()
+    while args.grow_to > len(batch.records):
+        await asyncio.sleep(0.01)
+        batch.more()
     rows = counts.get_many(batch.partition, {record.key for record in batch.records})
     outputs = []
     for record in batch.records:

@@ -176,6 +176,13 @@ class ScoreBench:
         names = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
         wait(self._admin.create_partitions([NewPartitions(name, partitions) for name in names]).values(), timeout=30)
 
+        # The broker answers before it tells whoever asks for the number.
+        def all_have_them() -> bool:
+            known = self._admin.list_topics(timeout=10).topics
+            return all(len(known[name].partitions) == partitions for name in names)
+
+        self.wait_for(all_have_them)
+
     def delete_topics(self) -> None:
         """Every topic under the prefix."""
         names = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
