@@ -7,7 +7,6 @@ No Faust and no client library here: where records go and rows lie comes in as p
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from pql_stream.core.states import LeadState
 from pql_stream.stream.effects import Effects
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
-from pql_stream.stream.outbox import Sender, outgoing
+from pql_stream.stream.outbox import Sender, send_all
 from pql_stream.stream.slices import Slices, send_in_turn
 from pql_stream.wire.records import SourceBatch
 
@@ -100,8 +99,7 @@ class AtLeastOnce:
 
     async def _send(self, partition: int, effects: Effects) -> None:
         await self._confirm_lease()
-        sends = outgoing(self._topics, partition, effects)
-        await asyncio.gather(*(self._sender.send(topic, at, records) for topic, at, records in sends))
+        await send_all(self._sender, self._topics, partition, effects)
 
     async def _store(self, partition: int, states: Mapping[str, LeadState]) -> None:
         if states:

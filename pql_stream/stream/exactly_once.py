@@ -16,7 +16,7 @@ from pql_stream.stream.effects import Effects
 from pql_stream.stream.leads import Unstored
 from pql_stream.stream.metrics import BatchStage
 from pql_stream.stream.names import Topics
-from pql_stream.stream.outbox import Outbox, Writer, outgoing
+from pql_stream.stream.outbox import Outbox, Writer, send_all
 from pql_stream.stream.profiles import profile_rows
 from pql_stream.stream.slices import Slices, send_in_turn
 from pql_stream.wire.records import SourceBatch
@@ -112,7 +112,7 @@ class ExactlyOnce(Generic[T]):
             outbox = self._outbox(transaction)
 
             async def send(effects: Effects) -> None:
-                await self._send(outbox, batch.partition, effects)
+                await send_all(outbox, self._topics, batch.partition, effects)
                 sent.append(effects)
 
             await send_in_turn(slices, send)
@@ -132,7 +132,7 @@ class ExactlyOnce(Generic[T]):
         """
 
         async def write(transaction: T) -> None:
-            await self._send(self._outbox(transaction), partition, effects)
+            await send_all(self._outbox(transaction), self._topics, partition, effects)
             await self._store(transaction, partition, effects.states, effects.profiles)
 
         await self._confirm_lease()
@@ -145,10 +145,6 @@ class ExactlyOnce(Generic[T]):
             compressing=transaction.compressing,
             dead_letter_partitions=self._dead_letter_partitions,
         )
-
-    async def _send(self, outbox: Outbox, partition: int, effects: Effects) -> None:
-        sends = outgoing(self._topics, partition, effects)
-        await asyncio.gather(*(outbox.send(topic, at, records) for topic, at, records in sends))
 
     async def _store(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class Sender(Protocol):
         """Send *records* in order; returns when all are acknowledged."""
 
 
-def outgoing(topics: Topics, partition: int, effects: Effects) -> list[tuple[str, int, list[OutRecord]]]:
+def _outgoing(topics: Topics, partition: int, effects: Effects) -> list[tuple[str, int, list[OutRecord]]]:
     """
     All outputs, dead letters and re-keyed records of *effects*, each with its topic and partition.
 
@@ -46,6 +47,12 @@ def outgoing(topics: Topics, partition: int, effects: Effects) -> list[tuple[str
         (topics.shadow_diff, partition, effects.differences),
     ]
     return [send for send in sends if send[2]]
+
+
+async def send_all(sender: Sender, topics: Topics, partition: int, effects: Effects) -> None:
+    """Send all that *effects* send; returns when all of it is acknowledged."""
+    sends = _outgoing(topics, partition, effects)
+    await asyncio.gather(*(sender.send(topic, at, records) for topic, at, records in sends))
 
 
 class Outbox:

@@ -64,7 +64,8 @@ class RecordBatch(ConsumerMessage):
         Nothing where another batch of the partition's number waits for this one, or the partition is to be handed over.
         """
         records = self._track.add_to(self)
-        self.records = [*self.records, *records]
+        if records:
+            self.records = [*self.records, *records]
         return records
 
     def let_go(self) -> int:

@@ -303,10 +303,11 @@ def test_every_meter_takes_every_call(make):
         meter.recovery_left(3),
         meter.recovery_ended(2.0),
         meter.records_done(records()),
+        meter.batch_done(BatchReport(records=1, seconds={})),
         meter.progressed({HERE: PartitionProgress(lag_records=0, record_at_s=0.0, committed_at_s=0.0)}),
     ]
 
-    assert [None] * 8 == answers
+    assert [None] * 9 == answers
 
 
 def test_roles_are_those_of_the_last_cast(meter):
