@@ -4,9 +4,10 @@ pql-stream: product events in, lead scores and qualified leads out.
 The facade is the pure core and the errors. Importing it imports no Faust, opens nothing and reads no environment.
 """
 
-from pql_stream.core.changes import Contribution, EventRef, Qualification, ScoreChange
+from pql_stream.core.changes import Contribution, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.packs import CompiledPack, ModelPack, compile_pack
+from pql_stream.core.refs import EventRef
 from pql_stream.core.states import LeadState, Step
 from pql_stream.core.transition import advance, contributions
 from pql_stream.errors import InvalidEvent, InvalidPack, InvalidSettings, InvalidState, PqlError

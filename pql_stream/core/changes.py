@@ -6,7 +6,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from pql_stream.core.features import FeatureValue
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.refs import EncodedRef, EventRef
 from pql_stream.core.rules import RuleInput
 
 ModeName = Literal["live", "backfill"]
@@ -26,15 +28,6 @@ BACKFILL: Final = Mode("backfill", announce=False)
 ANNOUNCED_BACKFILL: Final = Mode("backfill", announce=True)
 
 
-class EventRef(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An event by its id and where its record lies. In a row it is an array: field names would double its size."""
-
-    event_id: str
-    topic: str
-    partition: int
-    offset: int
-
-
 class Contribution(msgspec.Struct, frozen=True):
     """One rule's part of a score; *moved_by* is the event that last moved its points, None if none has."""
 
@@ -51,9 +44,9 @@ class ScoreChange(msgspec.Struct, frozen=True, gc=False):
     The points of some rule of a lead changed.
 
     *sequence* counts the changes of the lead under this pack and version, from 1, without gaps.
-    *points*, *points_before*, *inputs* and *moved_by* have every rule, in the order of the pack; the
-    points add up to the score. They stand side by side because a change is made for the wire, where
-    nine objects a change would cost more than the scoring.
+    *points*, *points_before* and *moved_by* have every rule, in the order of the pack; the
+    points add up to the score, and are given for *features*. They stand side by side because a change is made for the
+    wire, where nine objects a change would cost more than the scoring.
     """
 
     change_id: str
@@ -64,8 +57,8 @@ class ScoreChange(msgspec.Struct, frozen=True, gc=False):
     occurred_at_ms: int
     points_before: tuple[int, ...]
     points: tuple[int, ...]
-    inputs: tuple[RuleInput, ...]
-    moved_by: tuple[EventRef | None, ...]
+    features: tuple[FeatureValue, ...]
+    moved_by: tuple[EncodedRef, ...]
     cause: EventRef
     cause_event: str
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pql_stream.core.changes import EventRef, ShadowDifference, Standing
+from pql_stream.core.changes import ShadowDifference, Standing
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.lineups import Lineup
 from pql_stream.core.packs import PackId
+from pql_stream.core.refs import EventRef
 from pql_stream.core.shadows import SwitchCause, difference_id, folded_features, gap_between, plain, rescored
 from pql_stream.core.states import LeadState
 

@@ -97,11 +97,12 @@ class CompiledPack:
 
     `rules` are in the pack's order; points, inputs and "moved by" of a lead are tuples in that order.
     Features lie where *row* says, if it is given: in the row that several packs share (`core.lineups`).
-    `inputs` says of all rules what each looks at, as people see it; `group_points` adds up the points of
-    each group.
+    `inputs` says of all rules what each looks at, as people see it, and `contributions_json` the same for a record;
+    `group_points` adds up the points of each group.
     """
 
     __slots__ = (
+        "contributions_json",
         "event_words",
         "features_unset",
         "group_points",
@@ -135,6 +136,7 @@ class CompiledPack:
         )
         self.features_unset: tuple[FeatureValue, ...] = unset
         self.points_unset = self.points_of(self.features_unset)
+        self.contributions_json = compiler.contributions_json(pack.rules)
         self.inputs: Callable[[Features], tuple[RuleInput, ...]] = compiler.inputs(pack.rules)
         # Part of every change id, hashed once. Parts of an id are led by their length: none run together.
         self.id_seed = blake2b(f"{len(pack.name)}:{pack.name}{pack.version}:".encode(), digest_size=16)

@@ -16,13 +16,14 @@ nothing nests by their number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from pql_stream.core.features import MEMBER_BYTES
 from pql_stream.core.reasons import Sentence, banded_reason, plain_reason
+from pql_stream.core.refs import EncodedRef
 from pql_stream.core.rules import (
     AtLeastRule,
     BelowRule,
@@ -57,16 +58,50 @@ class CompiledRule(msgspec.Struct, frozen=True):
     reason: Sentence
 
 
+class ContributionsJson(NamedTuple):
+    """
+    The inputs of rules as JSON, for a template of bytes.
+
+    *templates* has that of each rule's input, with a ``%b`` for each of its parts; *parts* has what belongs there for
+    the features of a lead: behind the parts of each rule what moved its points, out of as many as there are rules.
+    """
+
+    templates: tuple[bytes, ...]
+    parts: Callable[[Features, tuple[EncodedRef, ...]], tuple[bytes, ...]]
+
+
+class _Leaf(NamedTuple):
+    """Something that a rule looks at, as people see it."""
+
+    value: Expression
+    kind: Literal["count", "flag", "any"]
+
+
+_Shown = _Leaf | dict[str, "_Shown"]
+"""An input, or several by what they are called."""
+
+_encode = msgspec.json.Encoder().encode
+_FLAGS = {"true": b"true", "false": b"false"}
+
+
+class _Counts(dict[int, bytes]):
+    """Counts as JSON, remembered: none is above the highest band of a pack."""
+
+    def __missing__(self, count: int) -> bytes:
+        encoded = self[count] = _encode(count)
+        return encoded
+
+
 class RuleCompiler:
     """Writes rules over the feature values at *slots* as expressions, and makes functions of them."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._names: dict[str, Any] = {"cut": cut}
+        self._names: dict[str, Any] = {"cut": cut, "counts": _Counts(), "encode": _encode, **_FLAGS}
 
     def rule(self, rule: Rule) -> CompiledRule:
         """*rule*, ready to be asked."""
-        points, shown = self._function(self._points(rule)), self._function(self._shown(rule))
+        points, shown = self._function(self._points(rule)), self._function(self._value(self._shown(rule)))
         reason: Sentence
         match rule:
             case GreatestRule():
@@ -83,14 +118,26 @@ class RuleCompiler:
 
     def inputs(self, rules: Iterable[Rule]) -> Callable[[Features], tuple[RuleInput, ...]]:
         """What each of *rules* looks at, as people see it, in one function."""
-        return self._function(f"({''.join(f'{self._shown(rule)}, ' for rule in rules)})")
+        return self._function(f"({''.join(f'{self._value(self._shown(rule))}, ' for rule in rules)})")
+
+    def contributions_json(self, rules: Iterable[Rule]) -> ContributionsJson:
+        """The same as JSON, beside what moved the points of each."""
+        shown = [self._shown(rule) for rule in rules]
+        parts = (
+            f"{''.join(f'{self._json(leaf)}, ' for leaf in _leaves(one))}moved_by[{place}], "
+            for place, one in enumerate(shown)
+        )
+        return ContributionsJson(
+            tuple(_json_template(one) for one in shown),
+            self._function(f"({''.join(parts)})", "f, moved_by"),
+        )
 
     def sums(self, parts: Mapping[str, Iterable[int]]) -> Callable[[tuple[int, ...]], dict[str, int]]:
         """Of a tuple the sums of some *parts*, given by the places of their members."""
         return self._function(self._object((name, _sum(f"f[{i}]" for i in places)) for name, places in parts.items()))
 
-    def _function(self, expression: Expression) -> Callable[[Features], Any]:
-        made: Callable[[Features], Any] = eval(f"lambda f: {expression}", self._names)  # noqa: S307 - see above: of ours
+    def _function(self, expression: Expression, parameters: str = "f") -> Callable[..., Any]:
+        made: Callable[..., Any] = eval(f"lambda {parameters}: {expression}", self._names)  # noqa: S307 - see above: ours
         return made
 
     def _name(self, value: object) -> Expression:
@@ -148,33 +195,61 @@ class RuleCompiler:
         ]
         return parts[0] if len(parts) == 1 else f"min({_sum(parts)}, {points_max})"
 
-    def _shown(self, rule: Rule) -> Expression:
+    def _shown(self, rule: Rule) -> _Shown:
         """The input as people see it: several side by side, by what they are called."""
         match rule:
             case AtLeastRule() | BelowRule():
                 return self._shown_number(rule.input, highest_count(rule.bands))
             case LinearRule():
-                shown = [
-                    (name, self._shown_number(name, linear_count(rule.points_max, each)))
+                shown: dict[str, _Shown] = {
+                    name: self._shown_number(name, linear_count(rule.points_max, each))
                     for name, each in rule.points_each
-                ]
-                return shown[0][1] if len(shown) == 1 else self._object(shown)
+                }
+                return next(iter(shown.values())) if len(shown) == 1 else shown
             case WordsRule():
-                return self._number(rule.input)
+                return _Leaf(self._number(rule.input), "any")
             case FlagRule():
-                return f"(f[{self._slots[rule.input][0]}] is True)"
+                return _Leaf(f"(f[{self._slots[rule.input][0]}] is True)", "flag")
             case _:  # GreatestRule, the last of the kinds
-                return self._object(("_".join(reads_of(part)), self._shown(part)) for part in rule.of)
+                return {"_".join(reads_of(part)): self._shown(part) for part in rule.of}
 
-    def _shown_number(self, source: str | SecondsBetween, highest: int) -> Expression:
+    def _shown_number(self, source: str | SecondsBetween, highest: int) -> _Leaf:
         """A count stops at *highest*; other numbers have two decimals at most, cut (R20)."""
         number = self._number(source)
         if isinstance(source, SecondsBetween) or not self._slots[source][1].is_count:
-            return f"(cut(v) if (v := {number}).__class__ is float else v)"
-        return number if self._slots[source][1].at_most <= highest else f"min({number}, {self._name(highest)})"
+            return _Leaf(f"(cut(v) if (v := {number}).__class__ is float else v)", "any")
+        stops = self._slots[source][1].at_most <= highest
+        return _Leaf(number if stops else f"min({number}, {self._name(highest)})", "count")
+
+    def _value(self, shown: _Shown) -> Expression:
+        return shown.value if isinstance(shown, _Leaf) else self._object((k, self._value(v)) for k, v in shown.items())
+
+    def _json(self, leaf: _Leaf) -> Expression:
+        match leaf.kind:
+            case "count":
+                return f"counts[{leaf.value}]"
+            case "flag":
+                return f"(true if {leaf.value} else false)"
+            case _:
+                return f"encode({leaf.value})"
 
     def _object(self, parts: Iterable[tuple[str, Expression]]) -> Expression:
         return f"{{{', '.join(f'{self._name(name)}: {part}' for name, part in parts)}}}"
+
+
+def _leaves(shown: _Shown) -> Iterator[_Leaf]:
+    if isinstance(shown, _Leaf):
+        yield shown
+    else:
+        for part in shown.values():
+            yield from _leaves(part)
+
+
+def _json_template(shown: _Shown) -> bytes:
+    if isinstance(shown, _Leaf):
+        return b"%b"
+    fields = (_encode(name).replace(b"%", b"%%") + b":" + _json_template(part) for name, part in shown.items())
+    return b"{" + b",".join(fields) + b"}"
 
 
 def _after_the_last(tests: Sequence[Expression], outcomes: Sequence[Expression]) -> Expression:

@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
-from pql_stream.core.changes import EventRef, Qualification, ScoreChange, ShadowDifference, Standing
+from pql_stream.core.changes import Qualification, ScoreChange, ShadowDifference, Standing
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
 from pql_stream.core.lineups import Lineup, SharedPlan
 from pql_stream.core.packs import CompiledPack, PackId, PlacedRule
+from pql_stream.core.refs import NO_REF, EventRef, encode_ref
 from pql_stream.core.rules import Features
 from pql_stream.core.states import LeadState, PackState, Stamped, Step
 from pql_stream.core.transition import change_id_of, moved_rules, nothing_scored, qualification_of, scored
@@ -116,10 +117,10 @@ def rescored(before: PackState, features: Features, rules: list[PlacedRule], cau
     moved = moved_rules(before.points, features, rules)
     if not moved:
         return before
-    points, moved_by = list(before.points), list(before.moved_by)
+    points, moved_by, ref = list(before.points), list(before.moved_by), encode_ref(cause)
     for i, points_after in moved.items():
         points[i] = points_after
-        moved_by[i] = cause
+        moved_by[i] = ref
     # A shadow's changes are told nobody, so they have no number; nor does it announce a tier.
     return PackState(tuple(points), tuple(moved_by), before.sequence, before.announced)
 
@@ -207,7 +208,7 @@ def _taken_over(old: OldState, pack: CompiledPack, features: tuple[FeatureValue,
     if known is not None:
         return known
     points = pack.points_of(features)
-    return PackState(points, (None,) * len(pack.rules), 0, 0)
+    return PackState(points, (NO_REF,) * len(pack.rules), 0, 0)
 
 
 def _inherited(old: OldState, lineup: Lineup) -> int:
@@ -274,7 +275,7 @@ def announce(
         cause.asked_at_ms,
         own.points,
         own.points,
-        pack.inputs(state.features),
+        state.features,
         own.moved_by,
         cause.ref,
         cause.event,

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from pql_stream.core.changes import EventRef, Qualification, ScoreChange, ShadowDifference
+from pql_stream.core.changes import Qualification, ScoreChange, ShadowDifference
 from pql_stream.core.features import FeatureValue
+from pql_stream.core.refs import EncodedRef
 
 Stamped = tuple[int, str, Any]
 """(occurred_at_ms, event_id, value): the latest is the greatest."""
@@ -22,7 +23,7 @@ class PackState(msgspec.Struct, frozen=True, gc=False):
     """
 
     points: tuple[int, ...]
-    moved_by: tuple[EventRef | None, ...]
+    moved_by: tuple[EncodedRef, ...]
     sequence: int
     announced: int
 

@@ -12,16 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pql_stream.core.changes import (
-    Contribution,
-    EventRef,
-    PublishedChange,
-    Qualification,
-    ScoreChange,
-)
+from pql_stream.core.changes import Contribution, PublishedChange, Qualification, ScoreChange
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
 from pql_stream.core.packs import CompiledPack, PlacedRule, Plan
+from pql_stream.core.refs import NO_REF, EventRef, decode_ref, encode_ref
 from pql_stream.core.rules import HUNDREDTHS, Features, cut
 from pql_stream.core.states import LeadState, PackState, Stamped, Step
 
@@ -69,7 +64,7 @@ def _unseen(occurred_at_ms: int, pack: CompiledPack) -> LeadState:
 
 def nothing_scored(pack: CompiledPack) -> PackState:
     """What *pack* remembers of a lead before its first event."""
-    return PackState(pack.points_unset, (None,) * len(pack.rules), 0, 0)
+    return PackState(pack.points_unset, (NO_REF,) * len(pack.rules), 0, 0)
 
 
 def _folded(
@@ -94,7 +89,12 @@ def _folded(
 
 def moved_rules(points: tuple[int, ...], features: Features, touched: list[PlacedRule]) -> dict[int, int]:
     """Rule -> its new points, for the *touched* rules whose points changed."""
-    return {i: after for i, points_of in touched if (after := points_of(features)) != points[i]}
+    moved: dict[int, int] = {}
+    for i, points_of in touched:
+        after = points_of(features)
+        if after != points[i]:
+            moved[i] = after
+    return moved
 
 
 def scored(
@@ -108,9 +108,10 @@ def scored(
     features, account = known
     cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
     points_, moved_by_ = list(before.points), list(before.moved_by)
+    ref = encode_ref(cause)
     for i, points_after in moved.items():
         points_[i] = points_after
-        moved_by_[i] = cause
+        moved_by_[i] = ref
     points, moved_by = tuple(points_), tuple(moved_by_)
     sequence = before.sequence + 1
     change = ScoreChange(
@@ -122,7 +123,7 @@ def scored(
         event.occurred_at_ms,
         before.points,
         points,
-        pack.inputs(features),
+        features,
         moved_by,
         cause,
         event.name,
@@ -174,7 +175,7 @@ def correct(state: LeadState, published: PublishedChange, pack: CompiledPack) ->
         published.occurred_at_ms,
         published.points,
         state.pack.points,
-        pack.inputs(state.features),
+        state.features,
         state.pack.moved_by,
         published.cause,
         published.cause_event,
@@ -191,7 +192,7 @@ def contributions(state: LeadState, pack: CompiledPack) -> tuple[Contribution, .
     own = state.pack
     parts = zip(pack.rules, own.points, pack.inputs(state.features), own.moved_by, strict=True)
     return tuple(
-        Contribution(rule.name, rule.group, points, rule.points_max, shown, moved_by)
+        Contribution(rule.name, rule.group, points, rule.points_max, shown, decode_ref(moved_by))
         for rule, points, shown, moved_by in parts
     )
 

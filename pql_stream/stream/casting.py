@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.lineups import Lineup, Roster
 from pql_stream.core.packs import PackId
+from pql_stream.core.refs import EventRef
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.shadows import CUTOVER_EVENT, SwitchCause, announce, unannounced
 from pql_stream.core.states import LeadState

@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.features import DAY_MS
 from pql_stream.core.filling import fill, filled, slots_to_fill
 from pql_stream.core.lineups import Lineup
+from pql_stream.core.refs import EventRef
 from pql_stream.core.shadows import SwitchCause
 from pql_stream.errors import StreamLost
 from pql_stream.stream.casting import Completeness, Stage, lacking

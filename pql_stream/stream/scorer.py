@@ -66,7 +66,7 @@ class _Seen:
     The accepted events of a batch whose records are all of *mode*; None: then *each* has the mode and lead of each.
 
     They are counted at the end of a batch: one by one it would cost as much as to decode them. So are the changes that
-    they made: *tiers* has the places of those that they led to.
+    they made: *scores* has those that they led to.
     """
 
     def __init__(self, mode: ModeName | None) -> None:
@@ -74,12 +74,13 @@ class _Seen:
         self.names: list[str] = []
         self.timestamps_ms: list[int] = []
         self.each: list[tuple[ModeName, str]] = []
-        self.tiers: dict[ModeName, list[int]] = {mode: [] for mode in MODES}
+        self.scores: dict[ModeName, list[int]] = {mode: [] for mode in MODES}
 
     def count_into(self, counts: Mapping[ModeName, Counts], leads: int, pack: CompiledPack) -> None:
         """Count them; they are of so many *leads*, and changes are those of *pack*."""
-        for told, places in self.tiers.items():
-            counts[told].changed = Counter({_pack_tier(pack, place): n for place, n in Counter(places).items()})
+        for told, scores in self.scores.items():
+            for score, count in Counter(scores).items():
+                counts[told].changed[_pack_tier(pack, score)] += count
         if self.mode is not None:
             _count(counts[self.mode], self.names, self.timestamps_ms, leads)
             return
@@ -89,8 +90,8 @@ class _Seen:
             _count(counts[mode], [self.names[i] for i in at], [self.timestamps_ms[i] for i in at], leads)
 
 
-def _pack_tier(pack: CompiledPack, place: int) -> PackTier:
-    return PackTier(pack.tiers[place].name, pack.name, pack.version)
+def _pack_tier(pack: CompiledPack, score: int) -> PackTier:
+    return PackTier(pack.tier_of(score).name, pack.name, pack.version)
 
 
 def _count(counts: Counts, names: Sequence[str], timestamps_ms: Sequence[int], leads: int) -> None:
@@ -200,9 +201,9 @@ class Scorer:
         if step.change is not None:
             if lead_id in ahead:
                 step = self._catch_up(step, step.change, ahead[lead_id], effects)
-            place = _tell(step, lead_id, mode, effects)
+            score = _tell(step, lead_id, mode, effects)
             if lead_id != CANARY_LEAD_ID:  # nobody's score
-                seen.tiers[mode.name].append(place)
+                seen.scores[mode.name].append(score)
         if differences:
             effects.differences += differences
             if lead_id != CANARY_LEAD_ID:
@@ -272,7 +273,7 @@ def _tell(step: Step, lead_id: str, mode: Mode, effects: Effects) -> int:
     """
     The change of *step*, and the qualification that goes with it; both, or none when one cannot be encoded.
 
-    Returns the place of the tier that it leads to.
+    Returns the score that it leads to.
     """
     change, qualification = step.change, step.qualification
     assert change is not None  # noqa: S101 - the caller has looked
@@ -283,7 +284,7 @@ def _tell(step: Step, lead_id: str, mode: Mode, effects: Effects) -> int:
         if lead_id != CANARY_LEAD_ID:
             effects.counts[mode.name].qualified[PackTier(qualification.tier, pack.name, pack.version)] += 1
     effects.changes.append(told)
-    return pack.tier_place(sum(change.points))
+    return change.score_after
 
 
 def _skew_ms(timestamp_ms: int, event: ProductEvent | None) -> int | None:

@@ -21,8 +21,11 @@ from pql_stream.stream.published import Ahead
 from pql_stream.stream.scorer import Scorer
 from pql_stream.wire.records import SourceBatch, SourceRecord
 
-SLICE_RECORDS = 1_250
-"""Nothing else happens while it is scored: 25 ms where each event changes a score."""
+SLICE_RECORDS = 2_500
+"""
+Nothing else happens while it is scored: 50 ms where each event changes a score. In smaller ones each lead is looked
+up, and its state fetched from far away in memory, for fewer events: with half of it a twentieth more time an event.
+"""
 GROWS_S = 0.5
 """
 For so long a batch takes in what comes while it is at work: that goes out at once, and the rows of all its leads are

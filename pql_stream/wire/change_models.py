@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, EventRef, Mode, ModeName, PublishedChange
+from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, Mode, ModeName, PublishedChange
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.refs import EventRef
 from pql_stream.errors import InvalidEvent
 from pql_stream.wire.numbers import hundredths_of
 from pql_stream.wire.times import parse_time_ms

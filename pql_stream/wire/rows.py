@@ -1,22 +1,23 @@
 """
 Rows of the lead table: LeadState <-> bytes, as msgpack.
 
-Version 1 is the array
-    [1, pack, pack version, first seen ms, last seen ms, account,
+Version 3 is the array
+    [3, pack, pack version, first seen ms, last seen ms, account,
      features, points, moved by, sequence, announced]
 where *account* is null or [ms, event id, account id]; *features* (their values are in `core.features`) and
-*points* are in the pack's order; a rule's *moved by* is null or [event id, topic, partition, offset].
-Version 2 is for rows that several packs share, or that lack some events of a feature:
-    [2, pack, pack version, first seen ms, last seen ms, account, feature ids, incomplete, features, packs]
+*points* are in the pack's order; a rule's *moved by* is the bytes of an `EncodedRef`.
+Version 4 is for rows that several packs share, or that lack some events of a feature:
+    [4, pack, pack version, first seen ms, last seen ms, account, feature ids, incomplete, features, packs]
 where the pack is the live one; *feature ids* are eight bytes (`core.lineups`) for each of *features*; *incomplete* has
 a bit for each of them, from the lowest of the last byte; and *packs* are arrays
     [pack, pack version, points, moved by, sequence, announced],
 the live one first. It says of itself what it holds, so that any packs can go on with it. A pack that scores alone
-goes on writing version 1. Equal states have equal bytes.
+goes on writing version 3. Equal states have equal bytes. (Versions 1 and 2 had these layouts, and references as
+arrays.)
 
 Where leads are many a row is read and written for nearly every event. So the layout is what the codec
 makes of the core's own values, in one go and checked on the way, with nothing rebuilt in Python: a third
-of the time. The price: a topic is written for each rule, and not once.
+of the time. The price: names and topic of a reference are written for each rule, and not once.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.features import FeatureKind, FeatureValue
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.refs import EncodedRef
 from pql_stream.core.states import LeadState, PackState, Stamped
 from pql_stream.core.values import Number
 from pql_stream.errors import InvalidState
 
-ROW_VERSION = 1
-SHARED_ROW_VERSION = 2
+ROW_VERSION = 3
+SHARED_ROW_VERSION = 4
 
 _Row = tuple[
     int,
@@ -47,7 +48,7 @@ _Row = tuple[
     Stamped | None,
     tuple[FeatureValue, ...],
     tuple[int, ...],
-    tuple[EventRef | None, ...],
+    tuple[EncodedRef, ...],
     int,
     int,
 ]
@@ -94,7 +95,7 @@ def _decoder_of(pack: CompiledPack) -> Callable[[bytes], _Row]:
         tuple[int, str, str] | None,
         GenericAlias(tuple, tuple(VALUE_TYPES[feature.kind] for feature in pack.pack.features)),
         GenericAlias(tuple, (int,) * rules),
-        GenericAlias(tuple, (EventRef | None,) * rules),
+        GenericAlias(tuple, (EncodedRef,) * rules),
         int,
         int,
     )
@@ -182,8 +183,15 @@ def _not_this_version(row: bytes) -> InvalidState:
         return unreadable("it is no row of the lead table")
     if version in {ROW_VERSION, SHARED_ROW_VERSION} or version.__class__ is not int:
         return unreadable("its fields do not fit")
+    what = f"a row of the lead table has version {version}; this program reads {ROW_VERSION} and {SHARED_ROW_VERSION}"
+    if version < ROW_VERSION:
+        return InvalidState(
+            what,
+            why="the state was written by an older pql-stream",
+            what_to_do="run the older version again, or rebuild the state by replay with this one",
+        )
     return InvalidState(
-        f"a row of the lead table has version {version}; this program reads versions up to {SHARED_ROW_VERSION}",
+        what,
         why="the state was written by a newer pql-stream",
         what_to_do="run the newer version again, or rebuild the state by replay with this one",
     )

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.lineups import FEATURE_ID_BYTES, Lineup, Roster, feature_id
 from pql_stream.core.packs import CompiledPack, PackId
+from pql_stream.core.refs import EncodedRef
 from pql_stream.core.shadows import OldState, adopt
 from pql_stream.core.states import LeadState, PackState
 from pql_stream.errors import InvalidState
@@ -36,7 +36,7 @@ from pql_stream.wire.rows import (
 _SharedRow = tuple[int, str, int, int, int, Any, bytes, bytes, tuple[Any, ...], tuple[tuple[Any, ...], ...]]
 
 _encode = msgspec.msgpack.Encoder().encode
-_PACK = tuple[str, int, tuple[int, ...], tuple[EventRef | None, ...], int, int]
+_PACK = tuple[str, int, tuple[int, ...], tuple[EncodedRef, ...], int, int]
 _decode_apart = msgspec.msgpack.Decoder(
     tuple[
         Literal[SHARED_ROW_VERSION],  # type: ignore[valid-type]  # a constant, as the codec takes it
@@ -131,7 +131,7 @@ def _decoder_of(lineup: Lineup) -> Callable[[bytes], _SharedRow]:
 def _pack_type(pack: CompiledPack) -> Any:  # noqa: ANN401 - a type
     exactly: Any = Literal
     rules = len(pack.rules)
-    points, moved_by = (GenericAlias(tuple, (one,) * rules) for one in (int, EventRef | None))
+    points, moved_by = (GenericAlias(tuple, (one,) * rules) for one in (int, EncodedRef))
     return GenericAlias(tuple, (exactly[pack.name], exactly[pack.version], points, moved_by, int, int))
 
 

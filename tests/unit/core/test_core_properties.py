@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pql_stream.core.features import FeatureKind
 from pql_stream.core.pack_checks import pack_problems
+from pql_stream.core.refs import decode_ref
 from pql_stream.core.rules import Rule
 from pql_stream.core.states import LeadState, PackState
 from pql_stream.core.transition import advance
@@ -121,7 +122,7 @@ def test_moved_by_is_the_cause_of_the_last_change_of_the_points(stream):
             for place, (old, new) in enumerate(zip(step.change.points_before, step.change.points, strict=True)):
                 if old != new:
                     moved_by[place] = step.change.cause
-        assert tuple(moved_by) == step.state.pack.moved_by
+        assert moved_by == [decode_ref(ref) for ref in step.state.pack.moved_by]
 
 
 def test_the_pack_of_these_tests_has_every_kind():

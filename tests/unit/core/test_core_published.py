@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pql_stream.core.changes import EventRef, PublishedChange
+from pql_stream.core.changes import PublishedChange
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.refs import EventRef
 from pql_stream.core.states import Step
 from pql_stream.core.transition import advance, correct, follow
 from pql_stream.testing.builders import JAN_5_MS, product_event
@@ -79,7 +80,7 @@ def test_a_correction_leads_from_what_is_published_to_what_is(pack):
         made.change.points_before,
         made.change.points,
     )
-    assert (state.pack.moved_by, pack.inputs(state.features)) == (made.change.moved_by, made.change.inputs)
+    assert (state.pack.moved_by, state.features) == (made.change.moved_by, made.change.features)
     assert (EventRef("e9", "product-activity", 0, 9), "told as received", JAN_5_MS + 9) == (
         made.change.cause,
         made.change.cause_event,

@@ -1,5 +1,6 @@
 """Rules as flat code beside the same rules read off their data, band by band."""
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +21,10 @@ from pql_stream.core.rules import (
 )
 from pql_stream.core.scoring import RuleCompiler
 
+encode = msgspec.json.encode
+
 # Names and words that would be found out if any of them became code.
-HOSTILE = ["0", "f", "v", "n1", "a'b", '"""', "{f}", "f[0]); exit(", "\\", "\n", "lambda", "__import__('os')"]
+HOSTILE = ["%b", "0", "f", "v", "n1", "a'b", '"""', "{f}", "f[0]); exit(", "\\", "\n", "lambda", "__import__('os')"]
 FEATURES = (
     Feature("count'", "distinct", (), at_most=7),
     Feature("f[0]", "distinct_days", (), at_most=40),
@@ -153,6 +156,10 @@ def test_flat_rules_are_the_rules(chosen, values):
     shown = [shown_of(rule, values) for rule in chosen]
     assert shown == [rule.input(values) for rule in compiled]
     assert tuple(shown) == compiler.inputs(chosen)(values)
+    json = compiler.contributions_json(chosen)
+    refs = tuple(b"ref %d" % place for place in range(len(chosen)))
+    filled = b",".join(template + b":%b" for template in json.templates) % json.parts(values, refs)
+    assert b",".join(encode(one) + b":" + ref for one, ref in zip(shown, refs, strict=True)) == filled
 
 
 def test_thousands_of_anything_are_no_deeper_code():
@@ -170,6 +177,8 @@ def test_thousands_of_anything_are_no_deeper_code():
     assert many == compiler.rule(LinearRule("r", "g", many, "", each)).points((*[None] * 6, 1))
     assert {"g": many} == compiler.sums({"g": range(many)})((1,) * many)
     assert (1,) * many == compiler.inputs(parts)((*[None] * 6, 1))
+    shown = compiler.contributions_json(parts).parts((*[None] * 6, 1), (b"null",) * many)
+    assert (b"1", b"null") * many == shown
 
 
 @given(st.dictionaries(st.sampled_from(HOSTILE), st.lists(st.integers(0, 5), max_size=3)), st.tuples(*[points] * 6))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.filling import filled, slots_to_fill
 from pql_stream.core.lineups import Roster, feature_id
 from pql_stream.core.packs import PackId, compile_pack
+from pql_stream.core.refs import EventRef
 from pql_stream.core.shadows import (
     Adopted,
     OldState,

@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
-from pql_stream.core.changes import EventRef
 from pql_stream.core.packs import CompiledPack
+from pql_stream.core.refs import EventRef, decode_ref
 from pql_stream.core.transition import advance, contributions, reasons
 from pql_stream.testing.builders import JAN_5_MS, product_event
 from tests.unit.core.every_kind import DAY_MS, EVERY_KIND, every_kind
@@ -81,8 +81,8 @@ def test_a_change_says_what_was_and_what_is(pack):
         "level": cause,
         "size": cause,
         "paid": EventRef("e1", "product-activity", 0, 1),
-    } == dict(zip(RULES, change.moved_by, strict=True))
-    assert (0, 0, None, "low", True, {"peak": None, "trough": None}, 7) == change.inputs
+    } == dict(zip(RULES, map(decode_ref, change.moved_by), strict=True))
+    assert (0, 0, None, "low", True, {"peak": None, "trough": None}, 7) == pack.inputs(change.features)
     assert (cause, "Told ") == (change.cause, change.cause_event)
 
 

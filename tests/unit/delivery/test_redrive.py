@@ -11,8 +11,9 @@ import pytest
 from delivery_world import TOPICS, World, delivery
 from virtual_time import run
 
-from pql_stream.core.changes import EventRef, ScoreChange
+from pql_stream.core.changes import ScoreChange
 from pql_stream.core.packs import compile_pack
+from pql_stream.core.refs import NO_REF, EventRef
 from pql_stream.delivery.ledger import Ref, Row
 from pql_stream.delivery.outcomes import Delivered, Refused
 from pql_stream.delivery.redrive import (
@@ -193,7 +194,7 @@ def test_a_standing_is_read_from_a_change():
     pack = compile_pack(load_pack("pql-100"))
     points = tuple(rule.points_max for rule in pack.rules)
     change = ScoreChange(
-        "c1", "u1", None, pack, 9, JAN_5_MS, pack.points_unset, points, (None,) * len(points), (None,) * len(points),
+        "c1", "u1", None, pack, 9, JAN_5_MS, pack.points_unset, points, pack.features_unset, (NO_REF,) * len(points),
         EventRef("e1", "t", 0, 1), "e",
     )  # fmt: skip
     value = encode_score_changed(change)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from published_world import PACK, TOPICS, Logged
 
-from pql_stream.core.changes import EventRef, PublishedChange, ScoreChange
+from pql_stream.core.changes import PublishedChange, ScoreChange
+from pql_stream.core.refs import EventRef
 from pql_stream.core.states import LeadState, PackState
 from pql_stream.core.transition import advance
 from pql_stream.stream.published import Ahead, Search, Survey, offsets_to_pass

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from pql_stream.core.pack_checks import pack_problems
 from pql_stream.core.packs import Group, Tier, compile_pack
+from pql_stream.core.refs import NO_REF
 from pql_stream.core.routes import CANARY_LEAD_ID
 from pql_stream.core.rules import Band
 from pql_stream.delivery.dispatching import dispatch
@@ -265,5 +266,5 @@ def test_a_lead_keeps_no_reference_to_the_events_that_moved_it():
     """They would be the most of what a lead costs, and nothing here asks for them."""
     (pair,) = compared([Recorded("f", 0, 1, native_json("paid"))]).leads.values()
 
-    assert {None} == set(pair.today.pack.moved_by) | set(pair.then.pack.moved_by)
+    assert {NO_REF} == set(pair.today.pack.moved_by) | set(pair.then.pack.moved_by)
     assert pair.then.pack.points != (0,) * 7

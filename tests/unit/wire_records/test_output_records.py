@@ -1,6 +1,7 @@
 """The records of score-changed and pql-qualified, and a lead's score, field by field."""
 
 import random
+from collections.abc import Sequence
 
 import msgspec
 import orjson
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, EventRef, Mode, PublishedChange, ScoreChange
+from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, Mode, PublishedChange, ScoreChange
+from pql_stream.core.features import Feature
 from pql_stream.core.packs import CompiledPack, compile_pack
+from pql_stream.core.refs import EventRef, decode_ref, encode_ref
 from pql_stream.core.states import Step
 from pql_stream.core.transition import advance
 from pql_stream.testing.builders import JAN_5_MS, product_event
@@ -20,10 +23,25 @@ from pql_stream.wire.numbers import rfc3339
 from pql_stream.wire.packs import load_pack
 from pql_stream.wire.pql_qualified import encode_pql_qualified
 from pql_stream.wire.score_changed import encode_score_changed
-from tests.unit.core.every_kind import every_kind
+from tests.unit.core.every_kind import EVERY_KIND, every_kind
 
 PACK = every_kind()
-PACKS = (PACK, compile_pack(load_pack("pql-100")))
+PACKS = (
+    PACK,
+    compile_pack(load_pack("pql-100")),
+    # Names that a template must not take for its own.
+    compile_pack(
+        msgspec.structs.replace(
+            EVERY_KIND,
+            name="50%b",
+            groups=tuple(msgspec.structs.replace(group, name=f"%d{group.name}") for group in EVERY_KIND.groups),
+            rules=tuple(
+                msgspec.structs.replace(rule, name=f"%{rule.name}%%", group=f"%d{rule.group}")
+                for rule in EVERY_KIND.rules
+            ),
+        )
+    ),
+)
 EVENTS = (
     product_event("measured", load=11, event_id="e1", offset=1),
     product_event("paid", event_id="e2", offset=2),
@@ -198,7 +216,9 @@ def plain_record(change: ScoreChange, mode: Mode) -> bytes:
         return [tier.name for tier in pack.pack.tiers if tier.score_from <= sum(points)][-1]
 
     pack, cause = change.pack, change.cause
-    parts = zip(pack.pack.rules, change.points, change.points_before, change.inputs, change.moved_by, strict=True)
+    moved_by = map(decode_ref, change.moved_by)
+    inputs = pack.inputs(change.features)
+    parts = zip(pack.pack.rules, change.points, change.points_before, inputs, moved_by, strict=True)
     record = {
         "change_id": change.change_id,
         "schema": "score-changed/1",
@@ -256,11 +276,20 @@ def plain_record(change: ScoreChange, mode: Mode) -> bytes:
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 whole = st.integers(0, 2**63 - 1)
 refs = st.builds(EventRef, texts, texts, whole, whole)
-inputs = st.recursive(
-    st.none() | st.booleans() | whole | st.floats(0, allow_infinity=False) | texts,
-    lambda part: st.dictionaries(texts, part, max_size=2),
-    max_leaves=3,
-)
+numbers = whole | st.floats(0, allow_infinity=False)
+
+
+def values_of(feature: Feature, numbers_or_texts: Sequence[object], rng: random.Random) -> object:
+    """A value that *feature* may have, out of some."""
+    match feature.kind:
+        case "distinct" | "distinct_days":
+            return rng.choice([b"", bytes(8), feature.at_most])
+        case "latest":
+            return rng.choice([None, (0, "e1", rng.choice(numbers_or_texts))])
+        case "flag":
+            return rng.choice([None, True])
+        case _:
+            return rng.choice([None, *(one for one in numbers_or_texts if not isinstance(one, str))])
 
 
 @st.composite
@@ -269,11 +298,11 @@ def changes(draw) -> ScoreChange:
 
     # Drawn once and dealt out: to draw for every rule takes longer than all the rest.
     rng = random.Random(draw(st.integers()))
-    shown = draw(st.lists(inputs, min_size=1, max_size=4))
-    moved_by = [None, *draw(st.lists(refs, max_size=3))]
+    known = draw(st.lists(numbers | texts, min_size=1, max_size=4))
+    moved_by = [encode_ref(ref) for ref in (None, *draw(st.lists(refs, max_size=3)))]
     before, after = (tuple(rng.choice((0, 1, rule.points_max)) for rule in pack.rules) for _ in range(2))
     return ScoreChange(
-        draw(texts),
+        draw(st.binary(min_size=16, max_size=16)).hex(),
         draw(texts),
         draw(st.none() | texts),
         pack,
@@ -281,7 +310,7 @@ def changes(draw) -> ScoreChange:
         draw(st.integers(946_684_800_000, 253_402_300_799_999)),
         before,
         after,
-        tuple(rng.choice(shown) for _ in pack.rules),
+        tuple(values_of(feature, known, rng) for feature in pack.pack.features),
         tuple(rng.choice(moved_by) for _ in pack.rules),
         draw(refs),
         draw(texts),
@@ -299,12 +328,12 @@ def test_a_record_is_that_of_the_plain_encoder(change, mode):
 
 def test_what_is_remembered_of_points_is_bounded(last):
     """A pack of fine points has more of them than there is memory: it starts afresh, and records stay the same."""
-    said = score_changed._said_of(PACK)
+    templates = score_changed._templates_of(PACK)
     nothing = PACK.points_unset
-    for number in range(score_changed._SAID_MAX + 1):
-        said[nothing, (number // 100, number % 100, *nothing[2:])]
+    for number in range(score_changed._TEMPLATES_MAX + 1):
+        templates[nothing, (number // 100, number % 100, *nothing[2:])]
 
-    assert len(said) < score_changed._SAID_MAX
+    assert len(templates) < score_changed._TEMPLATES_MAX
     assert plain_record(last.change, LIVE) == encode_score_changed(last.change)
 
 

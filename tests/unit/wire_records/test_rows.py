@@ -70,17 +70,18 @@ def test_scoring_goes_on_from_a_row(stream, data):
     assert dump_state(kept, PACK) == dump_state(loaded, PACK)
 
 
-def test_the_layout_of_version_1():
+def test_the_layout_of_version_3():
     """The bytes of a row are a contract with the changelog topic: this layout, or another version."""
     state = state_after(
         [product_event("told", level="low", size=7, account_id="acme", event_id="é", partition=2, offset=5)]
     )
 
+    cause = '{"event_id":"é","topic":"product-activity","partition":2,"offset":5}'.encode()
     assert [
-        1, "every-kind", 3, JAN_5_MS, JAN_5_MS, [JAN_5_MS, "é", "acme"],
+        3, "every-kind", 3, JAN_5_MS, JAN_5_MS, [JAN_5_MS, "é", "acme"],
         [b"", b"", None, None, [JAN_5_MS, "é", "low"], [JAN_5_MS, "é", 7], None, None, None],
         [0, 0, 0, 333, 0, 0, 707],
-        [None, None, None, ["é", "product-activity", 2, 5], None, None, ["é", "product-activity", 2, 5]],
+        [b"null", b"null", b"null", cause, b"null", b"null", cause],
         1, 0,
     ] == msgspec.msgpack.decode(dump_state(state, PACK))  # fmt: skip
 
@@ -135,17 +136,17 @@ def test_a_damaged_row_is_a_state_or_an_invalid_state(data):
         row_with(7, [0] * (len(EVERY_KIND.rules) + 1)),
         row_with(7, [0.5] * len(EVERY_KIND.rules)),
         row_with(8, []),
-        row_with(8, [["e1", "t", 0]] * len(EVERY_KIND.rules)),
-        row_with(8, [[5, "t", 0, 0]] * len(EVERY_KIND.rules)),
+        row_with(8, [b"null"] * (len(EVERY_KIND.rules) - 1)),
+        row_with(8, [["e1", "t", 0, 0]] * len(EVERY_KIND.rules)),
         row_with(9, None),
-        _encode([1]),
+        _encode([3]),
         FULL_ROW[:-1],
         FULL_ROW + b"\x00",
     ],
     ids=[
         "version true", "version text", "pack", "time", "account", "account cut", "no features",
         "features of another kind", "features cut", "a set of texts", "too many points", "half points", "no refs",
-        "ref cut", "ref", "sequence", "one field", "cut", "longer",
+        "refs cut", "refs as arrays", "sequence", "one field", "cut", "longer",
     ],
 )  # fmt: skip
 def test_what_is_no_row_is_refused(row):
@@ -159,13 +160,25 @@ def test_what_is_no_row_is_refused(row):
 
 @pytest.mark.parametrize(
     "row",
-    [row_with(0, 3), _encode([3, {"another": "layout"}]), _encode([3])],
+    [row_with(0, 5), _encode([5, {"another": "layout"}]), _encode([5])],
     ids=["same layout", "another layout", "nothing else"],
 )
 def test_a_row_of_a_later_version_is_refused(row):
     """Whatever a later version looks like, its number is named."""
-    with pytest.raises(InvalidState, match="version 3; this program reads versions up to 2"):
+    with pytest.raises(InvalidState, match="version 5; this program reads 3 and 4") as caught:
         load_state(row, PACK)
+
+    assert "newer" in caught.value.why
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_row_of_an_earlier_version_is_refused(version):
+    """Nothing is guessed of it, and it is said which way is out."""
+    with pytest.raises(InvalidState, match=f"version {version}; this program reads 3 and 4") as caught:
+        load_state(row_with(0, version), PACK)
+
+    assert "older" in caught.value.why
+    assert "replay" in caught.value.what_to_do
 
 
 @pytest.mark.parametrize(
@@ -195,7 +208,7 @@ def test_a_row_says_which_pack_made_it():
     assert ("every-kind", 3) == row_identity(FULL_ROW)
 
 
-@pytest.mark.parametrize("row", [b"", row_with(0, 3)], ids=["no row", "a later version"])
+@pytest.mark.parametrize("row", [b"", row_with(0, 5)], ids=["no row", "a later version"])
 def test_what_is_no_row_says_nothing(row):
     """What load_state would refuse for its form has no identity either."""
     with pytest.raises(InvalidState):

@@ -1,4 +1,4 @@
-"""Rows that several packs share: there and back, from version 1, under other packs and roles, and what is no row."""
+"""Rows that several packs share: there and back, from version 3, under other packs and roles, and what is no row."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_state_survives_its_row(stream, incomplete):
 
 @settings(max_examples=40)
 @given(event_lists.filter(bool))
-def test_a_pack_that_is_alone_goes_on_with_version_1(stream):
+def test_a_pack_that_is_alone_goes_on_with_version_3(stream):
     """The bytes are those of `dump_state`, and are read as such: who has one pack pays nothing for many."""
     state = None
     for event in stream:
@@ -69,17 +69,17 @@ def test_a_pack_that_is_alone_goes_on_with_version_1(stream):
 
 
 def test_alone_with_a_feature_that_came_late():
-    """Version 1 has no place for it."""
+    """Version 3 has no place for it."""
     state = replace(STATE, shadows=(), incomplete=4, features=STATE.features[:9])
     row = dump_lead(state, ALONE)
 
-    assert 2 == msgspec.msgpack.decode(row)[0]
+    assert 4 == msgspec.msgpack.decode(row)[0]
     assert state == load_lead(row, ALONE)
 
 
 @settings(max_examples=40)
 @given(event_lists.filter(bool))
-def test_a_row_of_version_1_is_taken_over(stream):
+def test_a_row_of_version_3_is_taken_over(stream):
     """Its pack goes on with points, sequence and tier; the other one is scored by the features that they share."""
     state = None
     for event in stream:
@@ -106,22 +106,22 @@ def test_a_row_is_read_under_other_roles_and_packs(stream):
     assert load_lead(row, LINEUP).features[:9] == alone.features
 
 
-def test_the_layout_of_version_2():
+def test_the_layout_of_version_4():
     """The bytes of a row are a contract with the changelog topic: this layout, or another version."""
     state = replace(state_after([product_event("used", thing="a", partition=2, offset=5)]), incomplete=1 << 8)
-    cause = ["e1", "product-activity", 2, 5]
+    cause, none = b'{"event_id":"e1","topic":"product-activity","partition":2,"offset":5}', b"null"
     fields = msgspec.msgpack.decode(dump_lead(state, LINEUP))
 
-    assert [2, "every-kind", 3, JAN_5_MS, JAN_5_MS, None, LINEUP.layout, b"\x01\x00"] == fields[:8]
+    assert [4, "every-kind", 3, JAN_5_MS, JAN_5_MS, None, LINEUP.layout, b"\x01\x00"] == fields[:8]
     assert (11, 88) == (len(fields[8]), len(LINEUP.layout))
     assert [
-        ["every-kind", 3, [250, 500, 0, 0, 0, 0, 0], [cause, cause, None, None, None, None, None], 1, 0],
-        ["other", 1, [0, 0, 500, 0], [None, None, cause, None], 0, 0],
+        ["every-kind", 3, [250, 500, 0, 0, 0, 0, 0], [cause, cause, none, none, none, none, none], 1, 0],
+        ["other", 1, [0, 0, 500, 0], [none, none, cause, none], 0, 0],
     ] == fields[9]
 
 
 def test_a_row_tells_which_pack_was_live():
-    """Name and version stand where they do in version 1."""
+    """Name and version stand where they do in version 3."""
     assert ("every-kind", 3) == row_identity(ROW)
     assert ("other", 1) == row_identity(dump_lead(load_lead(ROW, SWITCHED), SWITCHED))
 
@@ -142,10 +142,11 @@ WRONG = {
     "too few features": row_with(8, []),
     "a feature of another kind": row_with(8, ["text", *msgspec.msgpack.decode(ROW)[8][1:]]),
     "no packs": row_with(9, 1),
-    "points of another version": row_with(9, [["every-kind", 3, [1], [None], 1, 0]]),
-    "a tier that is not there": row_with(9, [["every-kind", 3, [0] * 7, [None] * 7, 1, 9]]),
+    "points of another version": row_with(9, [["every-kind", 3, [1], [b"null"], 1, 0]]),
+    "a tier that is not there": row_with(9, [["every-kind", 3, [0] * 7, [b"null"] * 7, 1, 9]]),
     "another pack first": row_with(9, []),
     "version 3": row_with(0, 3),
+    "version 5": row_with(0, 5),
 }
 
 
