@@ -174,7 +174,7 @@ class ScoreApp(BatchApp):
                 confirm_lease=self.lease.confirm,
                 clock=time.time,
             )
-        compressing = RecordWriter(settings.connection, self.lease, compression="gzip")
+        compressing = RecordWriter(settings.connection, self.lease, compressed=True)
         self._writers.append(compressing)
         self._changes = self.output_watch = ChangesLog(
             OutputTopic(self, topics.score_changed),

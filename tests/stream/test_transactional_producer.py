@@ -14,7 +14,6 @@ from faust.types import TP
 
 from pql_stream.errors import RecordTooLarge, StreamLost
 from pql_stream.stream.connection import Connection
-from pql_stream.stream.transport.internals import CODEC_GZIP
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.stream.transport.transactions import Transaction, Transactions
 from pql_stream.wire.records import OutRecord
@@ -262,7 +261,7 @@ async def test_batches_can_be_compressed_beside_others_that_are_not(kafka, make,
     plain, large = random.Random(1).randbytes(LIMIT // 2), b"x" * 10 * LIMIT
     await producer.begin()
     await producer.send(topic, 0, records(plain))
-    await producer.send(topic, 0, records(large), codec=CODEC_GZIP)
+    await producer.send(topic, 0, records(large), compressed=True)
     await producer.commit()
 
     assert [plain, large] == await seen(kafka.bootstrap, topic)

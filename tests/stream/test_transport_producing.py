@@ -18,6 +18,7 @@ from pql_stream.stream.transport.producing import (
     RecordWriter,
     Span,
     make_producer,
+    pack,
     send_batch,
 )
 
@@ -53,7 +54,7 @@ async def writer(kafka) -> AsyncIterator[RecordWriter]:
 
 async def one_record(producer: AIOKafkaProducer, topic: str, partition: int) -> Span:
     """A batch of one record."""
-    return await send_batch(producer, producer.create_batch(), topic, partition, [small(0)])
+    return await send_batch(producer, pack([small(0)], compressed=False), topic, partition)
 
 
 async def written(bootstrap: str, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes | None]]:
@@ -151,7 +152,7 @@ async def test_writes_beside_a_refused_one_succeed(kafka, writer, topic):
 
 async def test_a_write_does_not_wait_for_the_answer_to_one_of_another_partition(kafka, topic):
     """One request to a broker at a time would leave the worker idle while it is answered."""
-    producer = make_producer(Connection(bootstrap=kafka.bootstrap), compression=None)
+    producer = make_producer(Connection(bootstrap=kafka.bootstrap))
     send = producer.client.send
     one_under_way, two_under_way = asyncio.Event(), asyncio.Event()
 

@@ -4,7 +4,7 @@ Everything private of Faust, mode and aiokafka that the transport touches, name 
 tests/contract/test_faust_internals.py holds these names, and the steps of the methods, against the
 installed versions.
 
-Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks` and `requests`:
+Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks`, `packing` and `requests`:
 
 | name | of | why |
 |---|---|---|
@@ -20,7 +20,7 @@ Overridden, in `driver`, `thread`, `topics`, `table`, `stores`, `chunks` and `re
 | `_unpack_records` | aiokafka PartitionRecords | chunks of parsed records, without an object a record (in `chunks`) |
 | `_in_flight` of AIOKafkaProducer's `_sender` | aiokafka | what `_send_produce_req` counts: several requests to a broker at once (in `requests`) |
 | `client.send` of AIOKafkaProducer, `prepare` of a request, `encode` of its Struct, for `send` of a connection | aiokafka | a produce request's bytes are copied once (in `requests`) |
-| `_builder`, `_relative_offset` of BatchBuilder, for its `append` | aiokafka | a batch is filled in one go (in `requests`) |
+| `_set_producer_state`, `_build` of BatchBuilder, and what else a MessageBatch asks of it | aiokafka | a batch is packed in one go (in `packing`) |
 
 The public `perform_seek`, `stop_flow`, `resume_flow`, `resume_partitions`, `wait_empty`,
 `on_partitions_revoked`, `on_partitions_assigned`, `on_buffer_full`, `on_buffer_drop`, `verify_event_path`,
@@ -53,7 +53,6 @@ Read or called:
 | `_records`, `_records_iterator`, `_tp`, `_check_crcs`, `_isolation_level`, `_aborted_producers`, `_consume_aborted_up_to`, `_contains_abort_marker` | aiokafka PartitionRecords | for `_unpack_records` |
 | `client.send` | AIOKafkaProducer | replaced on the instance: no batch goes out without the lease; the requests of a transaction are watched |
 | `_txn_manager`, and its `wait_for_transaction_end` | AIOKafkaProducer | the sequence numbers after a refused batch; may the transaction be aborted; its end, which nobody may wait for |
-| `BatchBuilder` | aiokafka.producer.message_accumulator | a compressed batch from a producer that does not compress |
 | `_send_req` | GroupCoordinator | replaced on the instance: the answers to heartbeats and syncs are the lease |
 | `fetch_committed_offsets` | GroupCoordinator | `committed` gives no metadata |
 | `commit` | AIOKafkaConsumer | replaced on the instance: Faust commits no metadata |
@@ -88,7 +87,6 @@ from typing import TYPE_CHECKING, Any, cast
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionState
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import (
@@ -104,7 +102,6 @@ from aiokafka.protocol.transaction import (
     EndTxnRequest,
     TxnOffsetCommitRequest,
 )
-from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
@@ -122,9 +119,6 @@ if TYPE_CHECKING:
 # Kafka's error codes ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID; aiokafka has no name for
 # the last one.
 _NO_MEMBER = (22, 25, 82)
-
-CODEC_NONE: int = 0
-CODEC_GZIP: int = DefaultRecordBatch.CODEC_GZIP
 
 _OF_TRANSACTION = (
     ProduceRequest,
@@ -329,11 +323,6 @@ def own_end_of_transaction(producer: AIOKafkaProducer) -> None:
 def may_abort(producer: AIOKafkaProducer) -> bool:
     """A transaction is open, and its end was not asked for."""
     return producer._txn_manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR)
-
-
-def new_batch(codec: int, bytes_max: int) -> BatchBuilder:
-    """An empty batch for a transactional producer; a producer's own are all compressed by one codec."""
-    return BatchBuilder(bytes_max, codec, is_transactional=True)
 
 
 def uncount(producer: AIOKafkaProducer, topic: str, partition: int, count: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from time import time
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -15,13 +15,13 @@ from aiokafka.errors import (
     ProducerClosed,
     RecordListTooLargeError,
 )
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pql_stream.errors import BrokerError, RecordTooLarge
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.lease import Lease
-from pql_stream.stream.transport.requests import fill, join_once, several_at_once
+from pql_stream.stream.transport.packing import PackedBatch
+from pql_stream.stream.transport.requests import join_once, several_at_once
 from pql_stream.wire.records import OutRecord
 
 # Below the broker's default of 1,048,588 for max.message.bytes, so a batch of small records is never refused.
@@ -65,25 +65,29 @@ def new_producer(connection: Connection, **options: object) -> AIOKafkaProducer:
     return producer
 
 
-def make_producer(connection: Connection, *, compression: str | None) -> AIOKafkaProducer:
-    """A producer, not started yet: idempotent, acknowledged by all replicas; *compression* as in aiokafka."""
-    return new_producer(connection, acks="all", enable_idempotence=True, compression_type=compression)
+def make_producer(connection: Connection) -> AIOKafkaProducer:
+    """A producer, not started yet: idempotent, acknowledged by all replicas."""
+    return new_producer(connection, acks="all", enable_idempotence=True)
 
 
-async def send_batch(
-    producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int, records: Sequence[OutRecord]
-) -> Span:
+def pack(records: Sequence[OutRecord], *, compressed: bool, transactional: bool = False) -> PackedBatch:
+    """As many of *records* as one batch may have, written now."""
+    now_ms = int(time() * 1000)
+    return PackedBatch(records, now_ms, bytes_max=BATCH_BYTES, compressed=compressed, transactional=transactional)
+
+
+async def send_batch(producer: AIOKafkaProducer, batch: PackedBatch, topic: str, partition: int) -> Span:
     """
-    Send as many of *records* as fit into the empty *builder* (a first one always does), and wait.
+    Send *batch*, and wait.
 
     Raises:
         BatchRefused: the broker finds them too large together.
         BrokerError: they are written, and the broker no longer knows where.
         KafkaError: they are not written, or that is not known.
     """
-    count = fill(builder, records, int(time.time() * 1000))
+    count = batch.record_count()
     try:
-        metadata = await (await producer.send_batch(builder, topic, partition=partition))
+        metadata = await (await producer.send_batch(batch, topic, partition=partition))
     except (MessageSizeTooLargeError, RecordListTooLargeError) as exc:
         raise BatchRefused(count) from exc
     if metadata.offset < 0:
@@ -129,10 +133,10 @@ class RecordWriter:
     being replaced would hang.
     """
 
-    def __init__(self, connection: Connection, lease: Lease, *, compression: str | None = None) -> None:
+    def __init__(self, connection: Connection, lease: Lease, *, compressed: bool = False) -> None:
         self._connection = connection
         self._lease = lease
-        self._compression = compression
+        self._compressed = compressed
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
         self._partitions: dict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -154,7 +158,7 @@ class RecordWriter:
             await asyncio.wait(self._retiring, timeout=_STOP_S)
 
     async def _new_producer(self) -> AIOKafkaProducer:
-        producer = make_producer(self._connection, compression=self._compression)
+        producer = make_producer(self._connection)
         internals.guard_writes(producer, self._check_lease)
         await producer.start()
         return producer
@@ -194,7 +198,7 @@ class RecordWriter:
     async def _send_some(self, topic: str, partition: int, records: Sequence[OutRecord]) -> Span:
         while (producer := self._producer) is not None:
             try:
-                return await send_batch(producer, producer.create_batch(), topic, partition, records)
+                return await send_batch(producer, pack(records, compressed=self._compressed), topic, partition)
             except ProducerClosed:
                 # Replaced while it waited for metadata: nothing was written.
                 continue

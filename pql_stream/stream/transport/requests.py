@@ -1,5 +1,5 @@
 """
-Produce requests: filled and put together in one go, and several at once.
+Produce requests: put together in one go, and several at once.
 
 aiokafka joins the bytes of a request level by level: each batch of records in it is copied for its length, its
 partition, its topic, the whole, its header and its size, eight times, into new memory of up to a megabyte each time.
@@ -11,18 +11,15 @@ wait for an acknowledgement the worker stands still: a fifth of its time, measur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.types import Array, Bytes, Int32, Schema
 
-from pql_stream.wire.records import OutRecord
-
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
-    from aiokafka.producer.message_accumulator import BatchBuilder
     from aiokafka.protocol.api import RequestStruct
 
 
@@ -44,22 +41,6 @@ class _Busy:
 
     def __contains__(self, node_id: int) -> bool:
         return self._under_way[node_id] >= REQUESTS_MAX
-
-
-def fill(builder: BatchBuilder, records: Iterable[OutRecord], timestamp_ms: int) -> int:
-    """
-    Put as many of *records* as fit into the empty *builder*, a first one always; how many they are.
-
-    As its own `append` does it, which takes as long again to look for serializers at each record.
-    """
-    append = builder._builder.append  # noqa: SLF001 - as `internals` lists
-    count = 0
-    for record in records:
-        if append(count, timestamp_ms, record.key, record.value, list(record.headers)) is None:
-            break
-        count += 1
-    builder._relative_offset = count  # noqa: SLF001
-    return count
 
 
 def several_at_once(producer: AIOKafkaProducer) -> None:

@@ -19,10 +19,10 @@ from pql_stream.errors import BrokerError, PqlError, StreamLost
 from pql_stream.stream.connection import Connection
 from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.producing import (
-    BATCH_BYTES,
     BatchRefused,
     Span,
     new_producer,
+    pack,
     send_batch,
     send_in_order,
 )
@@ -110,7 +110,7 @@ class TransactionalProducer:
         internals.own_end_of_transaction(self._producer)
 
     async def send(
-        self, topic: str, partition: int, records: Sequence[OutRecord], *, codec: int = internals.CODEC_NONE
+        self, topic: str, partition: int, records: Sequence[OutRecord], *, compressed: bool = False
     ) -> list[Span]:
         """
         Write *records* in order, as part of the transaction; the offsets they got, one span a batch.
@@ -122,9 +122,9 @@ class TransactionalProducer:
 
         async def send_some(some: Sequence[OutRecord]) -> Span:
             self._check_held()
-            builder = internals.new_batch(codec, BATCH_BYTES)
             try:
-                return await send_batch(self._producer, builder, topic, partition, some)
+                batch = pack(some, compressed=compressed, transactional=True)
+                return await send_batch(self._producer, batch, topic, partition)
             except BatchRefused as exc:
                 # aiokafka has counted the refused records, the broker has not: it would refuse all that follows.
                 internals.uncount(self._producer, topic, partition, exc.count)

@@ -23,7 +23,6 @@ from typing import Protocol
 from faust.types import TP
 
 from pql_stream.errors import BrokerError, StreamLost
-from pql_stream.stream.transport import internals
 from pql_stream.stream.transport.producing import Span
 from pql_stream.stream.transport.transactional import TransactionalProducer
 from pql_stream.wire.records import OutRecord
@@ -54,14 +53,14 @@ class GroupOffsets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProducerWriter:
-    """Writes by *producer*, in batches compressed by *codec*."""
+    """Writes by *producer*, *compressed* or not."""
 
     producer: TransactionalProducer
-    codec: int
+    compressed: bool
 
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[Span]:
         """`TransactionalProducer.send`."""
-        return await self.producer.send(topic, partition, records, codec=self.codec)
+        return await self.producer.send(topic, partition, records, compressed=self.compressed)
 
 
 @dataclass(slots=True)
@@ -175,9 +174,7 @@ class Transactions:
         read_up_to: tuple[TP, int] | None,
     ) -> None:
         producer = await self._producer(partition)
-        transaction = Transaction(
-            ProducerWriter(producer, internals.CODEC_NONE), ProducerWriter(producer, internals.CODEC_GZIP)
-        )
+        transaction = Transaction(ProducerWriter(producer, compressed=False), ProducerWriter(producer, compressed=True))
         await producer.begin()
         await write(transaction)
         if read_up_to is not None:

@@ -8,12 +8,10 @@ import weakref
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from pql_stream.stream.transport.requests import fill, join_once
-from pql_stream.wire.records import OutRecord
+from pql_stream.stream.transport.requests import join_once
 
 TOPICS = [("score-changed", [(0, b"some records"), (11, bytearray(b"others"))]), ("leads", [(2, b"")])]
 VERSIONS = range(3, 8)
@@ -70,21 +68,6 @@ async def test_a_batch_is_copied_once(sent):
         tracemalloc.stop()
 
     assert size < peak_bytes < 1.1 * size
-
-
-@pytest.mark.parametrize(("count", "size"), [(0, 0), (1, 5_000), (7, 100), (30, 100)])
-def test_a_batch_is_filled_as_aiokafka_does_it(count, size):
-    """
-    The same records fit, a first one always, and they make the same bytes.
-    """
-    records = [OutRecord(b"k%d" % number, bytes(size), [("h", b"v")]) for number in range(count)]
-    ours, theirs = BatchBuilder(1_000, 0), BatchBuilder(1_000, 0)
-    for record in records:
-        if theirs.append(timestamp=7, key=record.key, value=record.value, headers=list(record.headers)) is None:
-            break
-
-    assert theirs.record_count() == fill(ours, records, 7) == ours.record_count()
-    assert theirs._build() == ours._build()
 
 
 async def test_a_batch_is_gone_with_its_request(sent):

@@ -65,7 +65,7 @@ class Producer:
     async def begin(self) -> None:
         await self.kafka.step("begin")
 
-    async def send(self, topic: str, partition: int, records: list[OutRecord], *, codec: int) -> list[Span]:
+    async def send(self, topic: str, partition: int, records: list[OutRecord], *, compressed: bool) -> list[Span]:
         await self.kafka.step("send")
         return [Span(0, len(records) - 1)]
 
