@@ -129,11 +129,11 @@ def test_state_of_another_pack_or_version_is_refused(pack):
 
 @pytest.mark.parametrize(
     "row",
-    [b"hello", msgspec.msgpack.encode([3, "pql-100", 1])],
-    ids=["no row", "later version"],
+    [b"hello", *(msgspec.msgpack.encode([version, "pql-100", 1]) for version in (1, 2, 5))],
+    ids=["no row", "earlier version", "earlier version, shared", "later version"],
 )
 def test_rows_that_this_version_cannot_read_are_refused(row):
-    """Somebody else's records, or rows of a later version, stop the worker before it starts."""
+    """Somebody else's records, or rows of another version, stop the worker before it starts."""
     with pytest.raises(InvalidState):
         check_row(row, CHANGELOG, [PackId("pql-100", 1)])
 
