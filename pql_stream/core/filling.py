@@ -13,7 +13,7 @@ from pql_stream.core.changes import ShadowDifference, Standing
 from pql_stream.core.events import ProductEvent
 from pql_stream.core.lineups import Lineup
 from pql_stream.core.packs import PackId
-from pql_stream.core.refs import EventRef
+from pql_stream.core.refs import EventRef, encode_ref
 from pql_stream.core.shadows import SwitchCause, difference_id, folded_features, gap_between, plain, rescored
 from pql_stream.core.states import LeadState
 
@@ -31,9 +31,9 @@ def fill(state: LeadState, event: ProductEvent, lineup: Lineup, slots: int) -> L
     features, touched = folded_features(state.features, event, plan)
     if touched is None:
         return state
-    cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
+    ref = encode_ref(EventRef(event.event_id, event.topic, event.partition, event.offset))
     shadows = tuple(
-        rescored(before, features, rules, cause) for before, rules in zip(state.shadows, touched[1:], strict=True)
+        rescored(before, features, rules, ref) for before, rules in zip(state.shadows, touched[1:], strict=True)
     )
     return replace(plain(state), features=tuple(features), shadows=shadows)
 

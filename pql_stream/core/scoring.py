@@ -81,7 +81,6 @@ _Shown = _Leaf | dict[str, "_Shown"]
 """An input, or several by what they are called."""
 
 _encode = msgspec.json.Encoder().encode
-_FLAGS = {"true": b"true", "false": b"false"}
 
 
 class _Counts(dict[int, bytes]):
@@ -97,7 +96,13 @@ class RuleCompiler:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._names: dict[str, Any] = {"cut": cut, "counts": _Counts(), "encode": _encode, **_FLAGS}
+        self._names: dict[str, Any] = {
+            "cut": cut,
+            "counts": _Counts(),
+            "encode": _encode,
+            "true": b"true",
+            "false": b"false",
+        }
 
     def rule(self, rule: Rule) -> CompiledRule:
         """*rule*, ready to be asked."""

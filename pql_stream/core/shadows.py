@@ -18,7 +18,7 @@ from pql_stream.core.events import ProductEvent
 from pql_stream.core.features import FeatureValue
 from pql_stream.core.lineups import Lineup, SharedPlan
 from pql_stream.core.packs import CompiledPack, PackId, PlacedRule
-from pql_stream.core.refs import NO_REF, EventRef, encode_ref
+from pql_stream.core.refs import EncodedRef, EventRef, encode_ref
 from pql_stream.core.rules import Features
 from pql_stream.core.states import LeadState, PackState, Stamped, Step
 from pql_stream.core.transition import change_id_of, moved_rules, nothing_scored, qualification_of, scored
@@ -76,8 +76,9 @@ def advance_all(state: LeadState | None, event: ProductEvent, lineup: Lineup) ->
     cause = EventRef(event.event_id, event.topic, event.partition, event.offset)
     shadows = state.shadows
     if touched is not None:
+        ref = encode_ref(cause)
         shadows = tuple(
-            rescored(before, features, rules, cause) for before, rules in zip(shadows, touched[1:], strict=True)
+            rescored(before, features, rules, ref) for before, rules in zip(shadows, touched[1:], strict=True)
         )
     elif (first, last, account) == (state.first_seen_at_ms, state.last_seen_at_ms, state.account) and (
         state.__class__ is LeadState
@@ -112,12 +113,12 @@ def folded_features(
     return features, touched
 
 
-def rescored(before: PackState, features: Features, rules: list[PlacedRule], cause: EventRef) -> PackState:
-    """What a shadow remembers when *cause* has moved what *rules* read."""
+def rescored(before: PackState, features: Features, rules: list[PlacedRule], ref: EncodedRef) -> PackState:
+    """What a shadow remembers when the event of *ref* has moved what *rules* read."""
     moved = moved_rules(before.points, features, rules)
     if not moved:
         return before
-    points, moved_by, ref = list(before.points), list(before.moved_by), encode_ref(cause)
+    points, moved_by = list(before.points), list(before.moved_by)
     for i, points_after in moved.items():
         points[i] = points_after
         moved_by[i] = ref
@@ -207,8 +208,7 @@ def _taken_over(old: OldState, pack: CompiledPack, features: tuple[FeatureValue,
     known = old.packs.get(pack.id)
     if known is not None:
         return known
-    points = pack.points_of(features)
-    return PackState(points, (NO_REF,) * len(pack.rules), 0, 0)
+    return msgspec.structs.replace(nothing_scored(pack), points=pack.points_of(features))
 
 
 def _inherited(old: OldState, lineup: Lineup) -> int:

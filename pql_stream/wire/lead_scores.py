@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pql_stream.core.packs import CompiledPack
 from pql_stream.core.states import LeadState
 from pql_stream.core.transition import contributions
 from pql_stream.wire.numbers import decimal, rfc3339
-from pql_stream.wire.score_changed import groups_fields, moved_by_fields
+from pql_stream.wire.score_changed import groups_fields
 
 
 def lead_score_fields(lead_id: str, state: LeadState, pack: CompiledPack) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def lead_score_fields(lead_id: str, state: LeadState, pack: CompiledPack) -> dic
                 "points": decimal(part.points),
                 "points_max": decimal(part.points_max),
                 "input": part.input,
-                "moved_by": moved_by_fields(part.moved_by),
+                "moved_by": msgspec.to_builtins(part.moved_by),
             }
             for part in contributions(state, pack)
         ],

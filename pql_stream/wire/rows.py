@@ -183,17 +183,11 @@ def _not_this_version(row: bytes) -> InvalidState:
         return unreadable("it is no row of the lead table")
     if version in {ROW_VERSION, SHARED_ROW_VERSION} or version.__class__ is not int:
         return unreadable("its fields do not fit")
-    what = f"a row of the lead table has version {version}; this program reads {ROW_VERSION} and {SHARED_ROW_VERSION}"
-    if version < ROW_VERSION:
-        return InvalidState(
-            what,
-            why="the state was written by an older pql-stream",
-            what_to_do="run the older version again, or rebuild the state by replay with this one",
-        )
+    age, by = ("older", "an older") if version < ROW_VERSION else ("newer", "a newer")
     return InvalidState(
-        what,
-        why="the state was written by a newer pql-stream",
-        what_to_do="run the newer version again, or rebuild the state by replay with this one",
+        f"a row of the lead table has version {version}; this program reads {ROW_VERSION} and {SHARED_ROW_VERSION}",
+        why=f"the state was written by {by} pql-stream",
+        what_to_do=f"run the {age} version again, or rebuild the state by replay with this one",
     )
 
 

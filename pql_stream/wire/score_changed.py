@@ -9,7 +9,6 @@ import msgspec
 
 from pql_stream.core.changes import ANNOUNCED_BACKFILL, BACKFILL, LIVE, Mode, ScoreChange
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.refs import EventRef
 from pql_stream.core.scoring import CompiledRule
 from pql_stream.core.values import Number
 from pql_stream.wire.numbers import decimal, rfc3339
@@ -119,10 +118,3 @@ def encode_score_changed(change: ScoreChange, mode: Mode = LIVE) -> bytes:
 def groups_fields(groups: dict[str, int]) -> dict[str, Number]:
     """Group -> its points as a decimal."""
     return {group: decimal(points) for group, points in groups.items()}
-
-
-def moved_by_fields(ref: EventRef | None) -> dict[str, Any] | None:
-    """The JSON object of an event reference."""
-    if ref is None:
-        return None
-    return {"event_id": ref.event_id, "topic": ref.topic, "partition": ref.partition, "offset": ref.offset}

@@ -14,10 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from pql_stream.core.packs import CompiledPack
-from pql_stream.core.refs import NO_REF
 from pql_stream.core.routes import CANARY_LEAD_ID, Route
 from pql_stream.core.states import LeadState, PackState, Step
-from pql_stream.core.transition import advance
+from pql_stream.core.transition import advance, nothing_scored
 from pql_stream.errors import InvalidEvent, RejectReason
 from pql_stream.replay.replayer import Rejected
 from pql_stream.replay.source import Recorded
@@ -68,7 +67,7 @@ class Side:
         self.changes = 0
         self.qualifications = [0] * len(pack.tiers)
         self.deliveries = [0] * len(routes)
-        self._by_nothing = (NO_REF,) * len(pack.rules)
+        self._by_nothing = nothing_scored(pack).moved_by
 
     def count(self, step: Step, taken: tuple[int, ...]) -> LeadState:
         """Count what *step* published, and the routes that took it; the state to keep of the lead."""

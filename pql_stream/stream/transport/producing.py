@@ -59,7 +59,7 @@ class BatchRefused(Exception):  # inside the transport, and says what happened
 
 def new_producer(connection: Connection, **options: object) -> AIOKafkaProducer:
     """A producer of whole batches, not started yet; *options* as in aiokafka."""
-    producer = AIOKafkaProducer(**connection.client_options(), max_batch_size=BATCH_BYTES, linger_ms=0, **options)
+    producer = AIOKafkaProducer(**connection.client_options(), linger_ms=0, **options)
     join_once(producer)
     several_at_once(producer)
     return producer
